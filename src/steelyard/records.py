@@ -1,0 +1,87 @@
+"""The records that flow from one part to the next.
+
+Letters, everywhere the same: N samples, C classes. ``logits`` (N, C) are raw scores, ``target`` (N,) int64
+class numbers, ``index`` (N,) int64 the rows of the samples in their data set, ``weight`` (N,) of mean 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from steelyard._files import written_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a loader yields."""
+
+    x: Tensor  # (N, ...) model input
+    target: Tensor  # (N,) int64
+    index: Tensor  # (N,) int64, row in the data set
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What a weighting may look at. Nothing in it carries a gradient."""
+
+    loss: Tensor  # (N,)
+    grad_sq_norm: Tensor | None  # (N,), for weightings with ``needs_gradient``
+    logits: Tensor  # (N, C)
+    target: Tensor  # (N,)
+    index: Tensor | None  # (N,)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The parts of an objective."""
+
+    total: Tensor  # scalar, with gradient
+    loss: Tensor  # (N,) per-sample loss, detached
+    weight: Tensor  # (N,), detached, mean 1
+    violation: Tensor | None = None  # scalar, detached; how far the constraint is from being met
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a trained model says of a set of samples: the seam between training and everything after it.
+
+    >>> p = Predictions(np.array([[2.0, 0.0]]), np.array([0]), np.array([7]))
+    >>> p.probability.round(2)
+    array([[0.88, 0.12]])
+    """
+
+    logits: NDArray[np.floating]  # (N, C)
+    target: NDArray[np.int64]  # (N,)
+    index: NDArray[np.int64]  # (N,)
+
+    @property
+    def probability(self) -> NDArray[np.float64]:
+        """(N, C) softmax of the logits, in float64."""
+        z = self.logits.astype(np.float64)
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return np.asarray(e / e.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    @property
+    def decision(self) -> NDArray[np.int64]:
+        """(N,) class of the largest logit; the first of equals."""
+        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
+
+    def save(self, path: Path) -> None:
+        """Write an ``.npz`` file, whole or not at all."""
+        with written_whole(path) as temporary:
+            np.savez_compressed(temporary, logits=self.logits, target=self.target, index=self.index)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what :meth:`save` wrote; executes no code from the file."""
+        with np.load(path, allow_pickle=False) as file:
+            return cls(file["logits"], file["target"], file["index"])

@@ -1,0 +1,154 @@
+"""Words with parameters, as people type them: ``low(lam=0.1, loss=focal(gamma=2))``."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from steelyard._checks import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TOKEN = re.compile(r"""\s*(?:(?P<mark>[(),=\[\]])|(?P<quoted>"[^"]*"|'[^']*')|(?P<bare>[^\s(),=\[\]"']+))""")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name and its parameters; a parameter may be a number, text, a truth value, a list or another word.
+
+    >>> Word.parse("low(lam=0.1, loss=focal)")
+    Word(name='low', params={'lam': 0.1, 'loss': 'focal'})
+    >>> str(Word("counts", {"cat": 50, "sizes": [1, 2]}))
+    'counts(cat=50, sizes=[1, 2])'
+    """
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Word:
+        """Read one word; the opposite of ``str``.
+
+        Raises:
+            InputError: if the text is not of the form ``name`` or ``name(key=value, ...)``.
+        """
+        reader = _Reader(text)
+        word = reader.value()
+        if reader.rest or not isinstance(word, Word | str) or word == "":
+            raise reader.error()
+        return word if isinstance(word, Word) else cls(word)
+
+    @classmethod
+    def of(cls, value: Word | str | Mapping[str, Any]) -> Word:
+        """A word from itself, its text, or a mapping ``{"name": ..., parameters...}`` as YAML gives it.
+
+        >>> Word.of({"name": "low", "lam": 0.1})
+        Word(name='low', params={'lam': 0.1})
+        """
+        if isinstance(value, Word):
+            return value
+        if isinstance(value, str):
+            return cls.parse(value)
+        if "name" not in value:
+            raise InputError(
+                f"expected an entry with the key 'name', got the keys {', '.join(map(str, value))}."
+            )
+        params = {str(k): cls.of(v) if isinstance(v, dict) else v for k, v in value.items() if k != "name"}
+        return cls(str(value["name"]), params)
+
+    def __str__(self) -> str:
+        if not self.params:
+            return _text(self.name)
+        return f"{_text(self.name)}({', '.join(f'{_text(k)}={_text(v)}' for k, v in self.params.items())})"
+
+
+def split(text: str) -> list[str]:
+    """Split a comma-separated list of words; commas inside brackets belong to a word.
+
+    >>> split("ce, low(lam=0.1, loss=focal), ldam")
+    ['ce', 'low(lam=0.1, loss=focal)', 'ldam']
+    """
+    parts, depth, start = [], 0, 0
+    for place, sign in enumerate(text):
+        depth += (sign in "([") - (sign in ")]")
+        if sign == "," and depth == 0:
+            parts.append(text[start:place])
+            start = place + 1
+    return [part.strip() for part in [*parts, text[start:]] if part.strip()]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, str):
+        plain = re.fullmatch(r"""[^\s(),=\[\]"']+""", value) and isinstance(_plain(value), str)
+        quote = "'" if '"' in value else '"'
+        return value if plain else f"{quote}{value}{quote}"
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def _plain(text: str) -> Any:
+    """The number or truth value that a bare text stands for, else the text."""
+    constants = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in constants:
+        return constants[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+class _Reader:
+    """Recursive descent over the tokens of one text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.rest = text.strip()
+
+    def error(self) -> InputError:
+        return InputError(f"expected 'name' or 'name(key=value, ...)', got {self.text!r}.")
+
+    def peek(self) -> str:
+        match = _TOKEN.match(self.rest)
+        return match.group().strip() if match else ""
+
+    def take(self, wanted: str = "") -> str:
+        match = _TOKEN.match(self.rest)
+        if match is None or (wanted and match.group().strip() != wanted):
+            raise self.error()
+        self.rest = self.rest[match.end() :]
+        return match.group().strip()
+
+    def value(self) -> Any:
+        token = self.take()
+        if token == "[":
+            return self.items("]", self.value)
+        if token[0] in "(),=]":
+            raise self.error()
+        quoted = token[0] in "\"'"
+        name = token[1:-1] if quoted else token
+        if self.peek() == "(":
+            self.take("(")
+            return Word(name, dict(self.items(")", self.pair)))
+        return name if quoted else _plain(name)
+
+    def pair(self) -> tuple[str, Any]:
+        key = self.take()
+        if key[0] in "(),=[]":
+            raise self.error()
+        self.take("=")
+        return key.strip("\"'"), self.value()
+
+    def items(self, end: str, read: Any) -> list[Any]:
+        found: list[Any] = []
+        while self.peek() != end:
+            found.append(read())
+            if self.peek() != end:
+                self.take(",")
+        self.take(end)
+        return found
