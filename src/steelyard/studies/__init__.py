@@ -1,0 +1,1 @@
+"""Studies: what was asked, what was trained, where it is kept."""

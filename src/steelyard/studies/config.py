@@ -1,0 +1,134 @@
+"""What a study is asked to do: words, YAML and options become one checked record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, ValidationError, model_validator
+
+from steelyard import _checks as check
+from steelyard._checks import InputError
+from steelyard.recipe import Count, Frozen, Recipe, Share
+from steelyard.words import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+AWord = Annotated[InstanceOf[Word], BeforeValidator(Word.of), PlainSerializer(str)]
+
+DEFAULT_METHODS = ("ce", "balanced-ce", "focal", "low")
+
+
+class Data(Frozen):
+    """Which samples, and how they are divided."""
+
+    source: str
+    target: str | None = None
+    group: str | None = None
+    metadata: str | None = None
+    image_size: int | tuple[int, int] | None = None
+    classes: tuple[str, ...] = ()  # keep only these; empty: all
+    imbalance: AWord | None = None
+    val_fraction: Share = 0.15
+    test_fraction: Share = 0.2
+    skip_unreadable: bool = False
+
+
+class Study(Frozen):
+    """One comparison: methods x seeds x folds on one data set with one model and one recipe.
+
+    >>> Study(data={"source": "digits"}, methods=["ce", "low(lam=0.1)"]).methods[1].params
+    {'lam': 0.1}
+    """
+
+    data: Data
+    model: AWord = Word("auto")
+    methods: tuple[AWord, ...] = tuple(Word(name) for name in DEFAULT_METHODS)
+    training: Recipe = Recipe()
+    seeds: Count = 3
+    folds: Annotated[int, Field(ge=2)] | None = None
+    critical: tuple[str, ...] = ()  # the classes that must not be missed
+    at_tpr: Annotated[float, Field(gt=0, le=1)] = 0.95
+
+    @model_validator(mode="after")
+    def _no_method_twice(self) -> Study:
+        names = [str(method) for method in self.methods]
+        if not names:
+            raise ValueError("expected at least one method")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"method named twice: {', '.join(twice)}")
+        return self
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The held-out parts that every run predicts."""
+        return ("val", "test") if self.data.val_fraction else ("test",)
+
+    def runs(self) -> list[Run]:
+        """Every run of the study, seed by seed, so that an early look compares like with like."""
+        return [
+            Run(method=method, seed=seed, fold=fold)
+            for seed in range(self.seeds)
+            for fold in range(self.folds or 1)
+            for method in self.methods
+        ]
+
+
+class Run(Frozen):
+    """One training: a method, a seed and a fold of a study."""
+
+    method: AWord
+    seed: int = 0
+    fold: int = 0
+
+
+def study(values: Mapping[str, Any]) -> Study:
+    """Check nested ``values`` and make a study of them.
+
+    Raises:
+        InputError: one line that names every wrong or unknown key.
+    """
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"the study cannot be used: {'; '.join(map(_message, error.errors()))}.") from None
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """Read the nested values of a study from a YAML file."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"expected {path} to hold keys and values such as 'data:' and 'methods:'.")
+    return values
+
+
+def as_yaml(asked: Study) -> str:
+    """Text of ``asked`` that :func:`read_study` reads back."""
+    return yaml.safe_dump(asked.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _message(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return _unknown_key(error["loc"])
+    came = "" if isinstance(error["input"], dict | Study) else f", got {error['input']!r}"
+    text = error["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{place}: {text}{came}" if place and error["type"] != "value_error" else f"{place} {text}".strip()
+
+
+def _unknown_key(place: tuple[str | int, ...]) -> str:
+    model: Any = Study
+    for part in place[:-1]:
+        model = model.model_fields[part].annotation
+    try:
+        check.one_of("key", str(place[-1]), model.model_fields)
+    except InputError as error:
+        where = f" in {'.'.join(map(str, place[:-1]))}" if place[:-1] else ""
+        return str(error).rstrip(".") + where
+    raise AssertionError(place)
