@@ -15,34 +15,38 @@ ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Frozen(BaseModel):
     """A record that is checked once, refuses unknown keys and never changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Recipe(Frozen):
-    """Optimiser, schedule and stopping of a training run.
+    """Optimiser, schedule and stopping of a training run. The descriptions are the command's help.
 
     >>> Recipe(optimizer="sgd", lr=0.001, epochs=100).momentum
     0.9
     """
 
-    epochs: Count = 30
-    batch_size: Count = 128
-    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: AboveZero = 0.002
-    momentum: Share = 0.9  # of SGD, with Nesterov's correction
-    weight_decay: ZeroOrMore = 1e-4
-    schedule: Literal["constant", "step", "cosine"] = "cosine"
-    milestones: tuple[Share, ...] = (
-        0.5,
-        0.75,
-    )  # of `step`: shares of the training after which the rate drops
-    drop: AboveZero = 0.1  # of `step`: factor of each drop
-    warmup: ZeroOrMore = 0.0  # epochs over which the learning rate rises linearly from zero
-    clip: AboveZero | None = None  # largest norm of the gradient over all parameters
-    precision: Literal["float32", "bfloat16"] = "float32"
-    augment: str | None = None  # "crop+flip" and the like, for images
-    patience: Count | None = None  # epochs without a better validation measure after which training stops
-    monitor: str | None = None  # the validation measure; None: the study's choice
-    keep: Literal["best", "last"] = (
-        "best"  # the epoch whose weights are kept; "best" needs validation samples
+    epochs: Count = Field(30, description="passes over the training samples")
+    batch_size: Count = Field(128, description="samples per step")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field("adamw", description="sgd has Nesterov's momentum")
+    lr: AboveZero = Field(0.002, description="learning rate")
+    momentum: Share = Field(0.9, description="of sgd")
+    weight_decay: ZeroOrMore = Field(1e-4, description="decay of the model's weights")
+    schedule: Literal["constant", "step", "cosine"] = Field("cosine", description="of the learning rate")
+    milestones: tuple[Share, ...] = Field(
+        (0.5, 0.75), description="of schedule step: shares of the training after which the rate drops"
+    )
+    drop: AboveZero = Field(0.1, description="of schedule step: factor of each drop")
+    warmup: ZeroOrMore = Field(0.0, description="epochs over which the learning rate rises from zero")
+    clip: AboveZero | None = Field(None, description="largest norm of the gradient over all parameters")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="in which the model computes")
+    augment: str | None = Field(
+        None, description="random changes of training images: crop, flip, vflip, joined by +"
+    )
+    patience: Count | None = Field(None, description="epochs without a better monitor after which to stop")
+    monitor: str = Field(
+        "val_balanced_accuracy",
+        description="measure on the validation samples by which the best epoch is known",
+    )
+    keep: Literal["best", "last"] = Field(
+        "last", description="the epoch whose weights are kept: the last, or the best by the monitor"
     )

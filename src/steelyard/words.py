@@ -66,18 +66,19 @@ class Word:
 
 
 def split(text: str) -> list[str]:
-    """Split a comma-separated list of words; commas inside brackets belong to a word.
+    """Split a comma-separated list of words; commas inside brackets and quotes belong to a word.
 
     >>> split("ce, low(lam=0.1, loss=focal), ldam")
     ['ce', 'low(lam=0.1, loss=focal)', 'ldam']
     """
-    parts, depth, start = [], 0, 0
-    for place, sign in enumerate(text):
-        depth += (sign in "([") - (sign in ")]")
-        if sign == "," and depth == 0:
-            parts.append(text[start:place])
-            start = place + 1
-    return [part.strip() for part in [*parts, text[start:]] if part.strip()]
+    parts, depth = [""], 0
+    for piece in re.findall(r""""[^"]*"|'[^']*'|.""", text, re.DOTALL):
+        depth += (piece in "([") - (piece in ")]")
+        if piece == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _text(value: Any) -> str:

@@ -24,16 +24,23 @@ DEFAULT_METHODS = ("ce", "balanced-ce", "focal", "low")
 class Data(Frozen):
     """Which samples, and how they are divided."""
 
-    source: str
-    target: str | None = None
-    group: str | None = None
-    metadata: str | None = None
-    image_size: int | tuple[int, int] | None = None
-    classes: tuple[str, ...] = ()  # keep only these; empty: all
-    imbalance: AWord | None = None
-    val_fraction: Share = 0.15
-    test_fraction: Share = 0.2
-    skip_unreadable: bool = False
+    source: str = Field(description="a built-in name, a folder of class folders, .csv, .parquet or .npz")
+    target: str | None = Field(None, description="column that holds the class (.csv, .parquet)")
+    group: str | None = Field(None, description="column whose equal values (patient, lesion) stay together")
+    metadata: str | None = Field(None, description="table that gives each image its group")
+    image_size: int | tuple[int, int] | None = Field(
+        None, description="pixels: 64, or height x width as 48x64"
+    )
+    classes: tuple[str, ...] = Field((), description="use only these classes")
+    imbalance: AWord | None = Field(
+        None,
+        description="make it imbalanced: step, longtail, powers, counts, ratio, halved, as in step(ratio=50)",
+    )
+    val_fraction: Share = Field(0.15, description="share of the training samples held out for decisions")
+    test_fraction: Share = Field(
+        0.2, description="share held out for the answer, where the source has no test part"
+    )
+    skip_unreadable: bool = Field(default=False, description="leave unreadable images out, and say how many")
 
 
 class Study(Frozen):
@@ -44,13 +51,32 @@ class Study(Frozen):
     """
 
     data: Data
-    model: AWord = Word("auto")
-    methods: tuple[AWord, ...] = tuple(Word(name) for name in DEFAULT_METHODS)
+    model: AWord = Field(Word("auto"), description="see `steelyard methods`, or my_package.nets:make")
+    methods: tuple[AWord, ...] = Field(
+        tuple(Word(name) for name in DEFAULT_METHODS), description="methods to compare, as in ce,low(lam=0.1)"
+    )
     training: Recipe = Recipe()
-    seeds: Count = 3
-    folds: Annotated[int, Field(ge=2)] | None = None
-    critical: tuple[str, ...] = ()  # the classes that must not be missed
-    at_tpr: Annotated[float, Field(gt=0, le=1)] = 0.95
+    seeds: Count = Field(
+        3, description="trainings of each method, each with its own split and initial weights"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="the first of the seeds")
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="test on each of so many folds in turn"
+    )
+    critical: tuple[str, ...] = Field((), description="the classes that must not be missed")
+    at_tpr: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.95, description="sensitivity asked for, for --critical"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _monitor_of_the_task(cls, values: Any) -> Any:
+        """Judge epochs by the critical classes' AUC where there are any, unless the user said otherwise."""
+        if isinstance(values, dict) and isinstance(values.get("training", {}), dict):
+            monitor = "val_auc" if values.get("critical") else "val_balanced_accuracy"
+            training = values.get("training", {})
+            return values | {"training": training | {"monitor": training.get("monitor") or monitor}}
+        return values
 
     @model_validator(mode="after")
     def _no_method_twice(self) -> Study:
@@ -71,7 +97,7 @@ class Study(Frozen):
         """Every run of the study, seed by seed, so that an early look compares like with like."""
         return [
             Run(method=method, seed=seed, fold=fold)
-            for seed in range(self.seeds)
+            for seed in range(self.seed, self.seed + self.seeds)
             for fold in range(self.folds or 1)
             for method in self.methods
         ]

@@ -1,0 +1,50 @@
+"""One batch over several processes; in a single process everything here is the plain thing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+def gather_rows(rows: Tensor) -> tuple[Tensor, slice]:
+    """The rows (N, ...) of all ranks in rank order, without gradient, and where this rank's own lie.
+
+    Local batches may differ in size, which the host has to learn first: one wait for the device.
+
+    >>> gather_rows(torch.tensor([1.0, 2.0]))
+    (tensor([1., 2.]), slice(0, 2, None))
+    """
+    if not _in_use():
+        return rows, slice(0, len(rows))
+    world, rank = dist.get_world_size(), dist.get_rank()
+    counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world)]
+    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    sizes: list[int] = torch.cat(counts).tolist()
+    padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+    padded[: len(rows)] = rows.detach()
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    dist.all_gather(parts, padded)
+    start = sum(sizes[:rank])
+    joint = torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+    return joint, slice(start, start + sizes[rank])
+
+
+def joint_mean(values: Tensor) -> Tensor:
+    """This rank's part of the mean of ``values`` (N,) over all ranks.
+
+    Averaged over the ranks, as ``DistributedDataParallel`` does with gradients, the parts give the mean over
+    the joint batch, also where local batches differ in size.
+
+    >>> joint_mean(torch.tensor([1.0, 2.0]))
+    tensor(1.5000)
+    """
+    if not _in_use():
+        return values.mean()
+    count = torch.tensor(float(len(values)), device=values.device)
+    dist.all_reduce(count)
+    return values.sum() * dist.get_world_size() / count
+
+
+def _in_use() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

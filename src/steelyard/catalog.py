@@ -1,0 +1,146 @@
+"""Every word that a user may say, and the object it stands for. The only place where words become objects.
+
+A method is a loss, or a weighting over a loss: ``focal(gamma=2)``, ``low(lam=0.1, loss=focal)``. Whoever adds
+a row here has a new method in every command, and the contract tests run over it.
+
+A constructor's parameter that is named like a fact of the data (see :class:`Facts`) is filled from the data.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from steelyard import _checks as check
+from steelyard import losses, weighting
+from steelyard._checks import InputError
+from steelyard.models import MODELS, from_path
+from steelyard.objective import Objective
+from steelyard.words import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import nn
+
+    from steelyard.models import Classifier
+
+LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
+    "ce": losses.CrossEntropy,
+    "balanced-ce": losses.BalancedCrossEntropy,
+    "effective-number": losses.EffectiveNumber,
+    "focal": losses.Focal,
+    "logit-adjusted": losses.LogitAdjusted,
+    "balanced-softmax": losses.BalancedSoftmax,
+    "ldam": losses.LDAM,
+}
+
+WEIGHTINGS: Mapping[str, Callable[..., nn.Module]] = {
+    "low": weighting.LOWWeighting,
+}
+
+METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS}
+
+_GIVEN = ("reduction", "input_shape", "num_classes")  # set by whoever builds, not by a word's parameters
+
+__all__ = [
+    "BASELINE",
+    "LOSSES",
+    "METHODS",
+    "MODELS",
+    "WEIGHTINGS",
+    "Facts",
+    "build",
+    "claim",
+    "method",
+    "model",
+    "parameters",
+]
+
+BASELINE = "ce"  # the plain method that every comparison holds
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a method may need to know of the training data."""
+
+    class_counts: Sequence[int]  # (C,) training samples of each class
+    num_samples: int  # rows of the whole data set; every index is below it
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_counts)
+
+
+def method(word: Word | str, facts: Facts) -> Objective:
+    """The objective that ``word`` stands for, on data of which ``facts`` are known.
+
+    >>> method("low(lam=0.1, loss=focal)", Facts(class_counts=[90, 10], num_samples=100)).weighting
+    LOWWeighting(lam=0.1)
+
+    Raises:
+        InputError: if the word, its loss or a parameter is unknown, or a value cannot be used.
+    """
+    word = Word.of(word)
+    if word.name in WEIGHTINGS:
+        params = dict(word.params)
+        base = Word.of(params.pop("loss", BASELINE))
+        weigh = build("method", WEIGHTINGS, Word(word.name, params), facts, also=("loss",))
+        return Objective(build("loss", LOSSES, base, facts), weigh)
+    return Objective(build("method", METHODS, word, facts))
+
+
+def model(word: Word | str, input_shape: tuple[int, ...], num_classes: int) -> Classifier:
+    """A model sized to the data; ``auto`` is ``small-cnn`` for images and ``mlp`` for tables.
+
+    A name with a colon is the import path of a user's own: ``my_package.nets:make``.
+    """
+    word = Word.of(word)
+    if word.name == "auto":
+        word = Word("small-cnn" if len(input_shape) == 3 else "mlp", word.params)
+    if ":" in word.name:
+        return from_path(word.name)(input_shape, num_classes, **word.params)
+    make = MODELS[check.one_of("model", word.name, ["auto", *MODELS])]
+    _check_params("model", word, make)
+    try:
+        return make(input_shape, num_classes, **word.params)
+    except TypeError as error:
+        raise InputError(f"model {word}: {error}.") from None
+
+
+def build(
+    what: str, table: Mapping[str, Callable[..., Any]], word: Word, facts: Facts, also: tuple[str, ...] = ()
+) -> Any:
+    """Call the row of ``table`` that ``word`` names with its parameters and the facts that it asks for."""
+    make = table[check.one_of(what, word.name, table)]
+    known = asdict(facts) | {"num_classes": facts.num_classes}
+    wanted = inspect.signature(make).parameters
+    filled = {name: value for name, value in known.items() if name in wanted and name not in word.params}
+    _check_params(what, word, make, also)
+    try:
+        return make(**filled, **word.params)
+    except TypeError as error:
+        raise InputError(f"{what} {word}: {error}.") from None
+
+
+def parameters(make: Callable[..., Any]) -> str:
+    """What a user may set of a row, with defaults: ``lam=0.1, scaling=sample``."""
+    signature = inspect.signature(make).parameters
+    return ", ".join(
+        f"{name}={p.default}"
+        for name, p in signature.items()
+        if p.default is not p.empty and name not in _GIVEN
+    )
+
+
+def claim(make: Callable[..., Any]) -> str:
+    """The first line of a row's docstring."""
+    return (inspect.getdoc(make) or "").partition("\n")[0]
+
+
+def _check_params(what: str, word: Word, make: Callable[..., Any], also: tuple[str, ...] = ()) -> None:
+    allowed = [name for name in inspect.signature(make).parameters if name not in _GIVEN]
+    for name in word.params:
+        check.one_of(f"parameter of {what} {word.name!r}", name, [*allowed, *also])

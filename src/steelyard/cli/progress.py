@@ -1,0 +1,59 @@
+"""How a comparison is shown while it runs: bars in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from steelyard.studies.config import Run, Study
+    from steelyard.studies.store import StoredRun
+
+
+class Watcher:
+    """Listens to a comparison and shows it on ``console`` (stderr, so that stdout stays the answer's)."""
+
+    def __init__(self, console: Console, study: Study) -> None:
+        self.console = console
+        self.epochs = study.training.epochs
+        self.monitor = study.training.monitor
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[figure]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.task = self.bars.add_task("", total=1, figure="")
+        self.total = self.count = 0
+
+    def start(self, missing: list[Run], there: int) -> None:
+        """Say what is to be done."""
+        self.total = len(missing)
+        said = f"{self.total} runs to train" + (f", {there} are there already" if there else "")
+        self.console.print(said, highlight=False)
+        self.bars.update(self.task, total=self.total * self.epochs)
+        self.bars.start()
+
+    def epoch(self, run: Run, row: dict[str, float]) -> None:
+        """Move the bar."""
+        figure = f"{self.monitor} {row[self.monitor]:.3f}" if self.monitor in row else ""
+        done = self.count * self.epochs + row["epoch"]
+        name = f"{run.method} seed {run.seed} epoch {row['epoch']:.0f}"
+        self.bars.update(self.task, description=name, completed=done, figure=figure)
+
+    def finished(self, stored: StoredRun) -> None:
+        """Say that a run is whole."""
+        self.count += 1
+        run = stored.run
+        fold = f" fold {run.fold}" if run.fold else ""
+        end = f"failed: {stored.failure}" if stored.failure else f"{stored.facts()['seconds']:.1f} s"
+        said = f"[{self.count}/{self.total}] {run.method} seed {run.seed}{fold}: {end}"
+        self.console.print(said, highlight=False, markup=False)
+        if self.count == self.total:
+            self.bars.stop()

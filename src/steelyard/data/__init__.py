@@ -1,0 +1,37 @@
+"""Data: from what a user names to batches of (x, target, index)."""
+
+from steelyard.data.augment import AUGMENTATIONS, augmentation, crop, flip, vflip
+from steelyard.data.batches import Batches
+from steelyard.data.builtin import BUILTIN, data_root
+from steelyard.data.dataset import Dataset, Table
+from steelyard.data.download import SOURCES, fetch
+from steelyard.data.encoding import Encoding, ImageEncoding, TableEncoding, fit_encoding
+from steelyard.data.images import ImageFiles
+from steelyard.data.imbalance import IMBALANCES, imbalance
+from steelyard.data.readers import read
+from steelyard.data.splits import Split, split
+
+__all__ = [
+    "AUGMENTATIONS",
+    "BUILTIN",
+    "IMBALANCES",
+    "SOURCES",
+    "Batches",
+    "Dataset",
+    "Encoding",
+    "ImageEncoding",
+    "ImageFiles",
+    "Split",
+    "Table",
+    "TableEncoding",
+    "augmentation",
+    "crop",
+    "data_root",
+    "fetch",
+    "fit_encoding",
+    "flip",
+    "imbalance",
+    "read",
+    "split",
+    "vflip",
+]

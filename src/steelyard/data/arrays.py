@@ -1,0 +1,153 @@
+"""Arrays: ``.npz`` files with X and y, or the same by parts (``X_train``, ``y_train``, ``X_test``, ...)."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from steelyard._checks import InputError, one_of
+from steelyard.data.dataset import PARTS, Dataset, Table
+from steelyard.data.labels import class_numbers, group_numbers, part_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+Arrays = dict[str, "NDArray[Any]"]  # by lower-case name
+
+
+def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) -> Dataset:
+    """The arrays at ``path``: X (N, D) is a table, X with two or three more axes images.
+
+    Further arrays are optional: ``classes`` (names by class number), ``group`` or the one that ``group``
+    names, ``split`` (train, val or test). Those of parts are called ``X_train`` or ``train_images``,
+    ``y_train`` or ``train_labels``, and so on.
+
+    Raises:
+        InputError: if an array is missing, holds objects, has a wrong shape or values that are not finite.
+    """
+    arrays = _joined(path, _load(path), labelled=labelled)
+    if group is not None:
+        one_of("group array", group.lower(), arrays)
+    x, y = arrays["x"], arrays.get("y", np.full(len(arrays["x"]), -1))
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.shape != (len(x),):
+        raise InputError(f"{path}: expected y of shape ({len(x)},) for X of shape {x.shape}, got {y.shape}.")
+    names = arrays.get("classes")
+    target, classes = (
+        _classes(path, y, None if names is None else names.tolist()) if labelled else (y * 0 - 1, ())
+    )
+    group_of = arrays.get((group or "group").lower())
+    part = part_names(arrays["split"], f"{path}, split") if "split" in arrays else None
+    return Dataset(
+        path.stem,
+        _table(path, x) if x.ndim == 2 else _images(path, x),
+        torch.from_numpy(target),
+        classes,
+        group=None if group_of is None else group_numbers(group_of, f"{path}, group"),
+        part=np.full(len(x), "", dtype="<U5") if part is None else part,
+        notes=("float images rounded to 8 bits",) if x.ndim > 2 and x.dtype.kind == "f" else (),
+    )
+
+
+def _load(path: Path) -> Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name.lower(): file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        reason = "it holds Python objects" if "allow_pickle" in str(error) else str(error)
+        raise InputError(
+            f"cannot read {path} ({reason}); save plain arrays of numbers and texts with numpy.savez."
+        ) from None
+
+
+def _joined(path: Path, arrays: Arrays, *, labelled: bool) -> Arrays:
+    """The arrays with those of parts put together, and a ``split`` that says which part a row came from."""
+    needed = ("x", "y") if labelled else ("x",)
+    if all(kind in arrays for kind in needed):
+        return arrays
+    parts: dict[str, list[NDArray[Any]]] = {"x": [], "y": [], "split": []}
+    for part in PARTS:
+        x = arrays.get(f"x_{part}", arrays.get(f"{part}_images"))
+        y = arrays.get(f"y_{part}", arrays.get(f"{part}_labels"))
+        if x is None or (y is None and labelled):
+            continue
+        parts["x"].append(x)
+        parts["y"] += [] if y is None else [y.reshape(-1)]
+        parts["split"].append(np.full(len(x), part))
+    if not parts["x"]:
+        raise InputError(
+            f"{path}: expected arrays X and y (or X_train, y_train, X_test, y_test), "
+            f"got {', '.join(arrays) or 'none'}."
+        )
+    if len({x.shape[1:] for x in parts["x"]}) > 1:
+        raise InputError(
+            f"{path}: expected the parts of X to agree in shape, got {[x.shape for x in parts['x']]}."
+        )
+    return arrays | {kind: np.concatenate(found) for kind, found in parts.items() if found}
+
+
+def _classes(
+    path: Path, y: NDArray[Any], names: list[Any] | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    numbers, found = class_numbers(y, f"{path}, y")
+    if names is None:
+        return numbers, found
+    known = tuple(str(name) for name in names)
+    if y.dtype.kind in "US":
+        for name in found:
+            one_of(f"class in y of {path}:", name, known)
+        return np.array([known.index(name) for name in found])[numbers], known
+    labels = y.astype(np.int64)
+    if labels.min() < 0 or labels.max() >= len(known):
+        raise InputError(
+            f"{path}: expected y within 0..{len(known) - 1} for {len(known)} classes, "
+            f"got {labels.min()}..{labels.max()}."
+        )
+    return labels, known
+
+
+def _table(path: Path, x: NDArray[Any]) -> Table:
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"{path}: expected X of numbers, got {x.dtype}; give texts as a .csv or .parquet.")
+    _finite(path, x)
+    return Table(x.astype(np.float64), tuple(f"x{column}" for column in range(x.shape[1])))
+
+
+def _images(path: Path, x: NDArray[Any]) -> Tensor:
+    """(N, C, H, W) uint8 from (N, H, W), (N, H, W, C) or (N, C, H, W)."""
+    if x.ndim == 3:
+        x = x[:, None]
+    elif x.ndim == 4 and x.shape[3] in (1, 3):
+        x = x.transpose(0, 3, 1, 2)
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        raise InputError(
+            f"{path}: expected X of shape (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W) "
+            f"with C 1 or 3, got {x.shape}."
+        )
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"{path}: expected X of numbers, got {x.dtype}.")
+    _finite(path, x)
+    most = 1 if x.dtype.kind in "fb" else 255
+    if x.size and (x.min() < 0 or x.max() > most):
+        raise InputError(
+            f"{path}: expected images as whole numbers in 0..255 or fractions in 0..1, "
+            f"got {x.dtype} from {x.min():g} to {x.max():g}; rescale them."
+        )
+    scaled = np.round(x.astype(np.float64) * 255) if most == 1 else x
+    return torch.from_numpy(np.ascontiguousarray(scaled.astype(np.uint8)))
+
+
+def _finite(path: Path, x: NDArray[Any]) -> None:
+    bad = ~np.isfinite(x)
+    if bad.any():
+        place = tuple(int(axis) for axis in np.argwhere(bad)[0])
+        raise InputError(
+            f"{path}: expected finite numbers in X, got {bad.sum()} NaN or infinite values, "
+            f"the first ({x[place]}) at {place}; fill or remove them, or give a .csv, whose gaps are filled."
+        )

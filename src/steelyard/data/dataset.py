@@ -1,0 +1,141 @@
+"""One data set, as every reader gives it and every other part takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from steelyard._checks import InputError, one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from steelyard.data.images import ImageFiles
+
+Rows = NDArray[np.int64]  # places of samples in a data set
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Table:
+    """Raw columns, before any encoding: missing numbers are NaN, missing texts None."""
+
+    numeric: NDArray[np.float64]  # (N, Dn)
+    numeric_names: tuple[str, ...]
+    categorical: NDArray[np.object_] = field(
+        default_factory=lambda: np.empty((0, 0), dtype=object)
+    )  # (N, Dc)
+    categorical_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.numeric)
+
+    def take(self, rows: Rows) -> Table:
+        """The table of ``rows`` alone."""
+        categorical = self.categorical[rows] if self.categorical_names else self.categorical
+        return replace(self, numeric=self.numeric[rows], categorical=categorical)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples, their classes and what the source says of them.
+
+    A data set without labels, as one has it for prediction, has no ``classes`` and targets of -1.
+
+    >>> x = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
+    >>> data = Dataset("toy", x, torch.tensor([0, 1, 1]), ("ok", "rare"))
+    >>> data.counts()
+    array([1, 2])
+    >>> data.select_classes(["rare", "ok"]).target
+    tensor([1, 0, 0])
+    """
+
+    name: str
+    x: Tensor | ImageFiles | Table  # images (N, C, H, W) uint8, or columns
+    target: Tensor  # (N,) int64
+    classes: tuple[str, ...]
+    group: NDArray[np.int64] | None = None  # (N,) samples of one group (patient, lesion) belong together
+    part: NDArray[np.str_] = field(
+        default_factory=lambda: np.empty(0, dtype="<U5")
+    )  # (N,) of PARTS, "" unsaid
+    sample: Sequence[str] = ()  # (N,) relative path or row
+    notes: tuple[str, ...] = ()  # what reading did to the data, in plain words
+
+    def __post_init__(self) -> None:
+        if not len(self.part):
+            object.__setattr__(self, "part", np.full(len(self), "", dtype="<U5"))
+        if not self.sample:
+            object.__setattr__(self, "sample", [str(row) for row in range(len(self))])
+        lengths = {len(self.x), len(self.part), len(self.sample)} | (
+            set() if self.group is None else {len(self.group)}
+        )
+        if lengths != {len(self)}:
+            raise InputError(
+                f"{self.name}: x, target, group, part and sample differ in length: {lengths | {len(self)}}."
+            )
+        if self.classes:
+            self._check_labels()
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether ``x`` holds images rather than columns."""
+        return not isinstance(self.x, Table)
+
+    def counts(self, rows: Rows | None = None) -> Rows:
+        """(C,) samples of each class, among ``rows`` or all."""
+        target = self.target.numpy() if rows is None else self.target.numpy()[rows]
+        return np.bincount(target, minlength=len(self.classes))
+
+    def select_classes(self, names: Sequence[str]) -> Dataset:
+        """Only the samples of the classes ``names``, labelled 0, 1, ... in that order.
+
+        Raises:
+            InputError: if a name is unknown or given twice.
+        """
+        for name in names:
+            one_of("class", name, self.classes)
+        if len(set(names)) != len(names):
+            raise InputError(f"expected each class once, got {', '.join(names)}.")
+        label = np.full(len(self.classes), -1)
+        label[[self.classes.index(name) for name in names]] = range(len(names))
+        target = label[self.target.numpy()]
+        rows = np.flatnonzero(target >= 0)
+        return replace(
+            self,
+            x=self.x[torch.from_numpy(rows)] if isinstance(self.x, Tensor) else self.x.take(rows),
+            target=torch.from_numpy(target[rows]),
+            classes=tuple(names),
+            group=None if self.group is None else self.group[rows],
+            part=self.part[rows],
+            sample=[self.sample[row] for row in rows.tolist()],
+        )
+
+    def _check_labels(self) -> None:
+        present = self.counts() > 0
+        if len(self.classes) < 2 or present.sum() < 2:
+            only = [name for name, here in zip(self.classes, present, strict=True) if here]
+            raise InputError(
+                f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}."
+            )
+        in_part = {part: self.counts(np.flatnonzero(self.part == part)) > 0 for part in PARTS}
+        if not (in_part["train"].any() and in_part["test"].any()):
+            return
+        for here, there, wrong in (
+            ("train", "test", in_part["train"] & ~in_part["test"]),
+            ("test", "train", in_part["test"] & ~in_part["train"]),
+            ("val", "train", in_part["val"] & ~in_part["train"]),
+        ):
+            if wrong.any():
+                names = ", ".join(repr(self.classes[c]) for c in np.flatnonzero(wrong))
+                raise InputError(
+                    f"{self.name}: labels differ between {here} and {there}: {names} only in {here}; "
+                    "give both the same classes."
+                )

@@ -1,0 +1,250 @@
+"""From raw data to what a model sees; learnt from training rows alone and kept as plain JSON."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from steelyard._checks import InputError, one_of
+from steelyard.data.dataset import Dataset, Rows, Table
+from steelyard.data.images import ImageFiles
+from steelyard.data.labels import missing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MOST_CATEGORIES = 1000
+_MOST_FILES = 5000  # that mean and deviation are taken of: more would change the third digit and take minutes
+_CHUNK = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding(ABC):
+    """What a model must know of the data that it was trained on, to be given other data."""
+
+    classes: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of one model input: (C, H, W) or (D,)."""
+
+    @abstractmethod
+    def check(self, dataset: Dataset) -> None:
+        """Require that ``dataset`` has the form of the training data.
+
+        Raises:
+            InputError: if it is of another kind or size, or lacks columns.
+        """
+
+    @abstractmethod
+    def inputs(self, dataset: Dataset) -> Tensor | ImageFiles:
+        """What batches are cut from: float32 (N, D) of a table, the images themselves."""
+
+    def target(self, dataset: Dataset) -> Tensor:
+        """(N,) class numbers as in training, whichever of its classes ``dataset`` has; -1 without labels.
+
+        Raises:
+            InputError: if ``dataset`` has a class that training had not.
+        """
+        number = [self.classes.index(one_of("class", name, self.classes)) for name in dataset.classes]
+        return torch.tensor([*number, -1])[dataset.target]  # the last one answers to -1
+
+    @abstractmethod
+    def normalise(self, x: Tensor) -> Tensor:
+        """Model input, on the device of ``x``, from a batch of :meth:`inputs`."""
+
+    def to_json(self) -> str:
+        """Text that :meth:`from_json` reads."""
+        return json.dumps({"kind": type(self).__name__, **asdict(self)}, indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> Encoding:
+        """The encoding that :meth:`to_json` wrote; executes no code."""
+        fields: dict[str, Any] = json.loads(text)
+        kind = fields.pop("kind")
+        fields["classes"] = tuple(fields["classes"])
+        if kind == ImageEncoding.__name__:
+            return ImageEncoding(**{name: tuple(value) for name, value in fields.items()})
+        return TableEncoding(
+            classes=fields["classes"],
+            numbers=tuple(NumberColumn(**column) for column in fields["numbers"]),
+            texts=tuple(TextColumn(c["name"], tuple(c["categories"])) for c in fields["texts"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEncoding(Encoding):
+    """Images: (x / 255 - mean) / std, with one mean and standard deviation per channel."""
+
+    size: tuple[int, int]  # (H, W)
+    mean: tuple[float, ...]  # (C,) of x / 255
+    std: tuple[float, ...]  # (C,) > 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W)."""
+        return (len(self.mean), *self.size)
+
+    def check(self, dataset: Dataset) -> None:
+        """Require images of the channels and size of the training data."""
+        self.inputs(dataset)
+
+    def inputs(self, dataset: Dataset) -> Tensor | ImageFiles:
+        """The images as they are, uint8 (N, C, H, W)."""
+        x = dataset.x
+        if isinstance(x, Table):
+            raise InputError(f"{dataset.name}: expected images, as in training, got a table.")
+        if tuple(x.shape[1:]) != self.shape:
+            raise InputError(
+                f"{dataset.name}: expected images of (channels, height, width) {self.shape}, as in training, "
+                f"got {tuple(x.shape[1:])}; image_size brings a folder of images to a size."
+            )
+        return x
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """(x / 255 - mean) / std, float32, for ``x`` of any type."""
+        scale, shift = _affine(self.mean, self.std, x.device)
+        return x.to(torch.float32, copy=True).mul_(scale).add_(shift)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberColumn:
+    """A numeric column: fill, then (x - mean) / std; ``flagged`` adds a column, 1 where x was missing."""
+
+    name: str
+    fill: float
+    mean: float
+    std: float
+    flagged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumn:
+    """A categorical column: one column per category; an unknown one is all zeros. None stands for missing."""
+
+    name: str
+    categories: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableEncoding(Encoding):
+    """Tables: standardised numbers, flags of missing numbers, one column per category of each text."""
+
+    numbers: tuple[NumberColumn, ...]
+    texts: tuple[TextColumn, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(D,), D the encoded columns."""
+        flags = sum(column.flagged for column in self.numbers)
+        return (len(self.numbers) + flags + sum(len(column.categories) for column in self.texts),)
+
+    def check(self, dataset: Dataset) -> None:
+        """Require the columns of the training data; further ones are ignored."""
+        self._columns(dataset)
+
+    def inputs(self, dataset: Dataset) -> Tensor:
+        """(N, D) float32."""
+        raw = self._columns(dataset)
+        values = [raw[c.name].astype(np.float64) for c in self.numbers]
+        scaled = [
+            (np.where(np.isnan(x), c.fill, x) - c.mean) / c.std
+            for c, x in zip(self.numbers, values, strict=True)
+        ]
+        flags = [np.isnan(x) for c, x in zip(self.numbers, values, strict=True) if c.flagged]
+        shares = [raw[c.name] == category for c in self.texts for category in c.categories]
+        encoded = np.stack([*scaled, *flags, *shares], axis=1).astype(np.float32)
+        return torch.from_numpy(encoded)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """``x`` as it is: :meth:`inputs` has standardised it."""
+        return x
+
+    def _columns(self, dataset: Dataset) -> dict[str, NDArray[Any]]:
+        """The raw columns by name, each of the kind that training saw."""
+        table = dataset.x
+        if not isinstance(table, Table):
+            raise InputError(f"{dataset.name}: expected a table, as in training, got images.")
+        numeric = dict(zip(table.numeric_names, table.numeric.T, strict=True))
+        texts = dict(zip(table.categorical_names, table.categorical.T, strict=True))
+        expected = [(column.name, numeric, "numbers") for column in self.numbers]
+        expected += [(column.name, texts, "texts") for column in self.texts]
+        absent = [name for name, _, _ in expected if name not in numeric and name not in texts]
+        if absent:
+            raise InputError(f"{dataset.name}: lacks the columns {', '.join(absent)}, which training had.")
+        for name, there, kind in expected:
+            if name not in there and not missing(texts.get(name, np.zeros(1))).all():
+                raise InputError(f"{dataset.name}, column {name}: expected {kind}, as in training.")
+        return texts | numeric
+
+
+def fit_encoding(dataset: Dataset, rows: Rows) -> Encoding:
+    """The encoding learnt from the training ``rows`` of ``dataset``, and from nothing else.
+
+    Raises:
+        InputError: if there are no rows, or a text column has so many categories that it is no category.
+
+    >>> from steelyard.data import read
+    >>> encoding = fit_encoding(read("digits"), np.arange(1000))
+    >>> encoding.shape, Encoding.from_json(encoding.to_json()) == encoding
+    ((1, 8, 8), True)
+    """
+    if not len(rows):
+        raise InputError(f"{dataset.name}: expected training rows, got none.")
+    if isinstance(dataset.x, Table):
+        table = dataset.x.take(rows)
+        numbers = map(_number_column, table.numeric_names, table.numeric.T)
+        texts = map(_text_column, table.categorical_names, table.categorical.T)
+        return TableEncoding(classes=dataset.classes, numbers=tuple(numbers), texts=tuple(texts))
+    mean, std = _mean_and_std(dataset.x, rows)
+    height, width = dataset.x.shape[2:]
+    return ImageEncoding(classes=dataset.classes, size=(height, width), mean=mean, std=std)
+
+
+def _number_column(name: str, values: NDArray[np.float64]) -> NumberColumn:
+    gaps = np.isnan(values)
+    fill = 0.0 if gaps.all() else float(np.median(values[~gaps]))
+    filled = np.where(gaps, fill, values)
+    return NumberColumn(name, fill, float(filled.mean()), float(filled.std()) or 1.0, bool(gaps.any()))
+
+
+def _text_column(name: str, values: NDArray[np.object_]) -> TextColumn:
+    categories = sorted(set(values.tolist()), key=lambda text: (text is None, text or ""))
+    if len(categories) > _MOST_CATEGORIES:
+        raise InputError(
+            f"column {name}: {len(categories)} different texts in the training rows, expected "
+            f"at most {_MOST_CATEGORIES}; remove the column or group its values."
+        )
+    return TextColumn(name, tuple(categories))
+
+
+def _mean_and_std(x: Tensor | ImageFiles, rows: Rows) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Per channel, of x / 255; of image files an even sample is looked at."""
+    if isinstance(x, ImageFiles):
+        rows = rows[:: -(-len(rows) // _MOST_FILES)]
+    total = square = torch.zeros(x.shape[1], dtype=torch.float64)
+    for chunk in np.array_split(rows, -(-len(rows) // _CHUNK)):
+        images = x.decoded(chunk) if isinstance(x, ImageFiles) else x[torch.from_numpy(chunk)].cpu()
+        values = images.transpose(0, 1).flatten(1).double() / 255
+        total, square = total + values.sum(1), square + values.square().sum(1)
+    number = len(rows) * x.shape[2] * x.shape[3]
+    mean = total / number
+    std = (square / number - mean.square()).clamp_min(0).sqrt()
+    std = torch.where(std > 1e-6, std, 1.0)  # a channel of one value stays finite
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+@lru_cache(maxsize=16)
+def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Factor and summand (C, 1, 1); kept, since making them per batch would stall a GPU."""
+    spread = torch.tensor(std, dtype=torch.float64)
+    scale, shift = 1 / (255 * spread), -torch.tensor(mean, dtype=torch.float64) / spread
+    return scale.float().view(-1, 1, 1).to(device), shift.float().view(-1, 1, 1).to(device)

@@ -1,0 +1,198 @@
+"""Folders of images: one folder per class, these optionally under train/, val/ and test/."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from steelyard._checks import InputError, one_of
+from steelyard.data import tables
+from steelyard.data.dataset import Dataset
+from steelyard.data.images import SUFFIXES, Form, ImageFiles, form, in_threads
+from steelyard.data.labels import PART_NAMES, group_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from steelyard.data.dataset import Rows
+    from steelyard.data.labels import Values
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    part: str
+    label: str
+
+
+def read_folder(
+    folder: Path,
+    *,
+    group: str | None = None,
+    metadata: Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
+    memory_limit: int,
+    labelled: bool = True,
+) -> Dataset:
+    """The images in ``folder``, decoded if they take at most ``memory_limit`` bytes.
+
+    Without labels (``labelled=False``) every image below ``folder`` is taken, wherever it lies.
+
+    Raises:
+        InputError: if there are no images, one cannot be read, or a group is not found.
+    """
+    files = _labelled(folder) if labelled else [_File(path, "", "") for path in _images_below(folder)]
+    classes = tuple(sorted({file.label for file in files})) if labelled else ()
+    files, forms, notes = _readable(files, skip_unreadable=skip_unreadable)
+    if not files:
+        raise InputError(f"{folder}: expected images ({', '.join(SUFFIXES)}), got none.")
+    size, said = _common_size(forms, image_size)
+    channels = 1 if all(form.grey for form in forms) else 3
+    x = ImageFiles(np.array([file.path for file in files], dtype=object), channels, size)
+    number = {name: c for c, name in enumerate(classes)}
+    sample = [file.path.relative_to(folder).as_posix() for file in files]
+    return Dataset(
+        folder.resolve().name,
+        x.decoded(np.arange(len(x))) if np.prod(x.shape) <= memory_limit else x,
+        torch.tensor([number.get(file.label, -1) for file in files]),
+        classes,
+        group=_groups(folder, files, group, metadata),
+        part=np.array([file.part for file in files], dtype="<U5"),
+        sample=sample,
+        notes=(*notes, *said),
+    )
+
+
+def _labelled(folder: Path) -> list[_File]:
+    inside = _subfolders(folder)
+    parts = [path for path in inside if path.name.lower() in PART_NAMES]
+    if not any(PART_NAMES[path.name.lower()] == "train" for path in parts):
+        return _of_classes(folder, "")
+    return [file for path in parts for file in _of_classes(path, PART_NAMES[path.name.lower()])]
+
+
+def _of_classes(folder: Path, part: str) -> list[_File]:
+    files = []
+    for path in _subfolders(folder):
+        images = _images_below(path)
+        if not images:
+            raise InputError(
+                f"{path}: expected images of the class {path.name!r}, got none; remove the folder."
+            )
+        files += [_File(image, part, path.name) for image in images]
+    if not files:
+        raise InputError(f"{folder}: expected one folder of images per class, got no folder.")
+    return files
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _images_below(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(name.startswith(".") for name in path.relative_to(folder).parts)
+    )
+
+
+def _readable(files: list[_File], *, skip_unreadable: bool) -> tuple[list[_File], list[Form], list[str]]:
+    """The files that are images, what their headers say, and how many were left out."""
+
+    def attempt(file: _File) -> Form | None:
+        try:
+            return form(file.path, whole=skip_unreadable)
+        except InputError:
+            if not skip_unreadable:
+                raise
+            return None
+
+    forms = in_threads(attempt, files)
+    skipped = [file.path for file, found in zip(files, forms, strict=True) if found is None]
+    notes = []
+    if skipped:
+        named = ", ".join(map(str, skipped[:3])) + (", ..." if len(skipped) > 3 else "")
+        notes = [f"{len(skipped)} of {len(files)} images unreadable and skipped: {named}"]
+    kept = [(file, found) for file, found in zip(files, forms, strict=True) if found is not None]
+    return [file for file, _ in kept], [found for _, found in kept], notes
+
+
+def _common_size(
+    forms: Sequence[Form], image_size: int | tuple[int, int] | None
+) -> tuple[tuple[int, int], list[str]]:
+    """The size (H, W) that all images are brought to: the one asked for, else the most frequent."""
+    sizes = Counter(form.size for form in forms)
+    if isinstance(image_size, int):
+        image_size = (image_size, image_size)
+    if image_size is not None and min(image_size) < 1:
+        raise InputError(f"image_size must be at least 1, got {image_size}.")
+    size = image_size or max(sizes, key=lambda size: (sizes[size], size))
+    changed = len(forms) - sizes[size]
+    if not changed:
+        return size, []
+    why = "as asked" if image_size else "the most frequent size; --image-size sets another"
+    return size, [
+        f"{changed} of {len(forms)} images resized to {size[0]} x {size[1]} (height x width), {why}"
+    ]
+
+
+def _groups(folder: Path, files: list[_File], group: str | None, metadata: Path | None) -> Rows | None:
+    """The group of each file, from the metadata table; None if no group was asked for."""
+    if group is None:
+        if metadata is not None:
+            raise InputError(f"{metadata}: metadata tells the groups; add --group COLUMN.")
+        return None
+    beside = [place / f"metadata{suffix}" for place in (folder, folder.parent) for suffix in tables.SUFFIXES]
+    path = metadata or next((path for path in beside if path.exists()), None)
+    if path is None or not path.exists():
+        raise InputError(
+            f"expected a table that gives the column {group!r} for each image, "
+            f"found no {path or ' or '.join(map(str, beside[:2]))}; give --metadata FILE."
+        )
+    columns = tables.read_columns(path)
+    one_of("group column", group, columns)
+    found = _looked_up(folder, files, path, columns.pop(group), columns)
+    return group_numbers(found, f"{path}, column {group}")
+
+
+def _looked_up(
+    folder: Path, files: list[_File], path: Path, values: Values, columns: dict[str, Values]
+) -> Values:
+    """The one of ``values`` for each file, by the column whose entries name the most files."""
+    naming: tuple[Callable[[Path], str], ...] = (
+        lambda file: file.relative_to(folder).as_posix(),
+        lambda file: "/".join(file.parts[-2:]),
+        lambda file: file.name,
+        lambda file: file.stem,
+    )
+    best: tuple[int, list[str], list[str]] = (0, [], [])
+    for entries in ([str(entry) for entry in column.tolist()] for column in columns.values()):
+        known = set(entries)
+        for name_of in naming:
+            names = [name_of(file.path) for file in files]
+            hits = sum(name in known for name in names)
+            best = max(best, (hits, names, entries), key=lambda candidate: candidate[0])
+    hits, names, entries = best
+    row = {entry: place for place, entry in enumerate(entries)}
+    if hits < len(files):
+        absent = next((name for name in names if name not in row), files[0].path.name)
+        raise InputError(
+            f"{path}: expected a row for each of the {len(files)} images, found {hits}; "
+            f"no row names {absent!r}."
+        )
+    named = set(names)
+    ambiguous = [name for name, times in Counter(names).items() if times > 1]
+    ambiguous += [entry for entry, times in Counter(entries).items() if times > 1 and entry in named]
+    if ambiguous:
+        raise InputError(
+            f"{path}: {ambiguous[0]!r} does not tell one image from another; give paths relative to {folder}."
+        )
+    return values[[row[name] for name in names]]

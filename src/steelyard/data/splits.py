@@ -1,0 +1,183 @@
+"""Splits: which rows train, which choose (validation), which judge (test)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from steelyard._checks import InputError, between
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from steelyard.data.dataset import Dataset, Rows
+
+_TEST, _VAL = 1, 2  # streams of random numbers: what is drawn for one part tells nothing of the other
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Split:
+    """Sorted rows of the three parts; no row is in two of them."""
+
+    train: Rows
+    val: Rows
+    test: Rows
+
+
+def split(
+    dataset: Dataset,
+    *,
+    seed: int,
+    fold: int = 0,
+    folds: int | None = None,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.2,
+    imbalance: Callable[[Rows], Rows] | None = None,
+) -> Split:
+    """Divide ``dataset``: parts that its source gives stay, missing ones are drawn by class and by group.
+
+    The test part never depends on ``seed``, so that runs of different seeds can be compared and joined.
+
+    Args:
+        seed: of the validation part.
+        fold: which of ``folds``, 0 to ``folds - 1``, is the test part.
+        folds: how many test parts to divide into; default is one test part of ``test_fraction``.
+        val_fraction: share of the samples left for training; 0 makes no validation part.
+        test_fraction: share of all samples.
+        imbalance: takes the rows that are not test (nor the source's own validation part), returns those
+            to keep; validation is drawn from what it leaves.
+
+    Raises:
+        InputError: if a class has too few samples or groups, a group lies in two parts of the source, or
+            folds are asked of a source that has a test part.
+
+    >>> from steelyard.data import read
+    >>> parts = split(read("digits"), seed=0)
+    >>> len(parts.train), len(parts.val), len(parts.test)
+    (1222, 216, 359)
+    """
+    between("val_fraction", val_fraction, 0, 0.9)
+    _check_groups(dataset)
+    test, pool = _test_and_rest(dataset, fold, folds, test_fraction)
+    if imbalance is not None:
+        pool = imbalance(pool)
+    val = np.flatnonzero(dataset.part == "val")
+    if not len(val) and val_fraction > 0:
+        stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_VAL, fold)))
+        needs = "a training and a validation part (val_fraction 0 or a milder imbalance would help)"
+        dealt = _dealt(dataset, pool, [1 - val_fraction, val_fraction], stream, needs)
+        val, pool = pool[dealt == 1], pool[dealt == 0]
+    if not len(pool):
+        raise InputError(f"{dataset.name}: expected training samples, got only those of other parts.")
+    return Split(pool, val, test)
+
+
+def _test_and_rest(dataset: Dataset, fold: int, folds: int | None, test_fraction: float) -> tuple[Rows, Rows]:
+    """The test rows, and those that are neither test nor the source's own validation part."""
+    test = np.flatnonzero(dataset.part == "test")
+    pool = np.flatnonzero((dataset.part == "train") | (dataset.part == ""))
+    stream = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(_TEST,)))
+    if folds is None:
+        if fold != 0:
+            raise InputError(f"fold {fold} needs folds, the number of them.")
+        if len(test):
+            return test, pool
+        between("test_fraction", test_fraction, 0.01, 0.9)
+        dealt = _dealt(
+            dataset, pool, [1 - test_fraction, test_fraction], stream, "a training and a test part"
+        )
+        return pool[dealt == 1], pool[dealt == 0]
+    if len(test):
+        raise InputError(f"{dataset.name} comes with a test part of its own; leave folds out.")
+    if folds < 2 or not 0 <= fold < folds:
+        raise InputError(f"expected at least 2 folds and fold in 0..folds - 1, got {folds} and {fold}.")
+    dealt = _dealt(dataset, pool, [1 / folds] * folds, stream, f"{folds} folds (fewer would help)")
+    return pool[dealt == fold], pool[dealt != fold]
+
+
+def _dealt(
+    dataset: Dataset, rows: Rows, shares: Sequence[float], rng: np.random.Generator, needs: str
+) -> Rows:
+    """The part, 0 to P-1, that each of ``rows`` falls to: by ``shares`` in each class, groups undivided."""
+    target = dataset.target.numpy()[rows]
+    group = None if dataset.group is None else dataset.group[rows]
+    units = "samples" if group is None else "groups"
+    for c, name in enumerate(dataset.classes):
+        mine = target == c
+        number = int(mine.sum()) if group is None else len(np.unique(group[mine]))
+        if number < len(shares):
+            raise InputError(
+                f"{dataset.name}: the class {name!r} has {number} {units} for {needs}; "
+                f"it needs at least {len(shares)}, or leave the class out."
+            )
+    dealt = _deal(target, shares, rng) if group is None else _deal_groups(target, group, shares, rng)
+    for c, name in enumerate(dataset.classes):
+        if len(np.unique(dealt[target == c])) < len(shares):
+            raise InputError(
+                f"{dataset.name}: the groups of the class {name!r} cannot be divided into {needs}: "
+                "they hold other classes as well; leave the class out or divide the groups."
+            )
+    return dealt
+
+
+def _deal(target: Rows, shares: Sequence[float], rng: np.random.Generator) -> Rows:
+    """Stratified: each class is shuffled and cut by the shares, each part within one sample of its own."""
+    dealt = np.empty(len(target), dtype=np.int64)
+    owed = np.zeros(len(shares))  # what rounding has withheld from each part so far keeps their sizes even
+    for c in np.unique(target):
+        mine = rng.permutation(np.flatnonzero(target == c))
+        exact = np.array(shares) * len(mine)
+        sizes = np.floor(exact + 1e-9).astype(np.int64)
+        upped = np.lexsort((owed, exact - sizes > 1e-9))[::-1][: len(mine) - sizes.sum()]
+        sizes[upped] += 1
+        while not sizes.all():
+            sizes[sizes.argmin()] += 1
+            sizes[sizes.argmax()] -= 1
+        owed += exact - sizes
+        dealt[mine] = np.repeat(np.arange(len(shares)), sizes)
+    return dealt
+
+
+def _deal_groups(target: Rows, group: Rows, shares: Sequence[float], rng: np.random.Generator) -> Rows:
+    """Greedy: groups of the rarest class first, large before small, each to the part that lacks it most."""
+    total = np.bincount(target)
+    groups, number = np.unique(group, return_inverse=True)
+    held = np.zeros((len(groups), len(total)), dtype=np.int64)  # samples of each class in each group
+    np.add.at(held, (number, target), 1)
+    rarity = total.argsort(kind="stable").argsort()
+    rarest = np.where(held > 0, rarity, len(total)).argmin(axis=1)
+    shuffled = rng.permutation(len(groups))
+    order = shuffled[np.lexsort((-held.sum(axis=1)[shuffled], rarity[rarest[shuffled]]))]
+    lacking = np.outer(shares, total)  # (P, C) samples still wanted
+    waiting = np.bincount(rarest, minlength=len(total))  # groups of each rarest class still to come
+    has = np.zeros(lacking.shape, dtype=bool)
+    part = np.empty(len(groups), dtype=np.int64)
+    for g in order:
+        c = rarest[g]
+        choice = np.arange(len(shares))
+        if waiting[c] <= (~has[:, c]).sum():  # the last chance that every part gets a group of this class
+            choice = np.flatnonzero(~has[:, c])
+        best = choice[np.lexsort((lacking[choice].sum(axis=1), lacking[choice, c]))[-1]]
+        part[g] = best
+        waiting[c] -= 1
+        lacking[best] -= held[g]
+        has[best] |= held[g] > 0
+    return part[number]
+
+
+def _check_groups(dataset: Dataset) -> None:
+    """Refuse a source whose own parts share a group: its test part would judge what training has seen."""
+    if dataset.group is None:
+        return
+    side = np.where(dataset.part == "", "train", dataset.part)
+    pairs = np.unique(np.stack([dataset.group, np.unique(side, return_inverse=True)[1]]), axis=1)
+    number, parts = np.unique(pairs[0], return_counts=True)
+    if (parts > 1).any():
+        example = np.flatnonzero(dataset.group == number[parts > 1][0])
+        raise InputError(
+            f"{dataset.name}: {(parts > 1).sum()} groups lie in more than one part of the source, "
+            f"one of them with the sample {dataset.sample[example[0]]}; "
+            "move each group to one part, or leave the group out."
+        )

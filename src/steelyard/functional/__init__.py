@@ -1,0 +1,38 @@
+"""The mathematics, on torch alone: pure functions of tensors, on any device, without hidden state."""
+
+from steelyard.functional.gradients import (
+    cross_entropy_and_grad,
+    logit_grad_sq_norm,
+    loss_and_logit_grad,
+)
+from steelyard.functional.per_sample import (
+    balanced_softmax,
+    balanced_weights,
+    cross_entropy,
+    effective_number_weights,
+    focal,
+    ldam,
+    ldam_margins,
+    log_prior,
+    logit_adjusted,
+    weighted_cross_entropy,
+)
+from steelyard.functional.simplex import low_weights, project_simplex
+
+__all__ = [
+    "balanced_softmax",
+    "balanced_weights",
+    "cross_entropy",
+    "cross_entropy_and_grad",
+    "effective_number_weights",
+    "focal",
+    "ldam",
+    "ldam_margins",
+    "log_prior",
+    "logit_adjusted",
+    "logit_grad_sq_norm",
+    "loss_and_logit_grad",
+    "low_weights",
+    "project_simplex",
+    "weighted_cross_entropy",
+]

@@ -1,0 +1,24 @@
+"""Losses of logits (N, C) and targets (N,): one value per sample, reduced only where asked."""
+
+from steelyard.losses.classification import (
+    LDAM,
+    BalancedCrossEntropy,
+    BalancedSoftmax,
+    CrossEntropy,
+    EffectiveNumber,
+    Focal,
+    LogitAdjusted,
+)
+from steelyard.losses.loss import CountedLoss, Loss
+
+__all__ = [
+    "LDAM",
+    "BalancedCrossEntropy",
+    "BalancedSoftmax",
+    "CountedLoss",
+    "CrossEntropy",
+    "EffectiveNumber",
+    "Focal",
+    "LogitAdjusted",
+    "Loss",
+]

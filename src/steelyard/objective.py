@@ -1,0 +1,144 @@
+"""Objective: where a loss, a weighting and a constraint meet and become the one scalar to minimise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from steelyard import _checks as check
+from steelyard import _ranks
+from steelyard.functional.gradients import loss_and_logit_grad, per_sample, sq_norm
+from steelyard.losses import CrossEntropy
+from steelyard.records import Signal, Terms
+from steelyard.weighting import LOWWeighting, Weighting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Objective(nn.Module):
+    """A loss, weighted per sample, plus a constraint: ``mean(weight * loss) + penalty``.
+
+    The mean is the only reduction. In training under ``torch.distributed`` it is over the joint batch of all
+    ranks, whatever their sizes, if gradients are averaged over ranks as ``DistributedDataParallel`` does;
+    after ``objective.eval()`` nothing is exchanged. All that the parts learn or remember is in
+    ``state_dict()``.
+
+    Args:
+        loss: any callable ``(logits, target) -> (N,)``: one of :mod:`steelyard.losses`, one of ``torch.nn``
+            with ``reduction="none"``, a function of your own. Its trained parameters get gradients.
+        weighting: one of :mod:`steelyard.weighting`, or None for plain training. The gradient never flows
+            through the weights.
+        constraint: a module ``(logits, target, index) -> (penalty, violation)``, two scalars, of which the
+            penalty is added, or None.
+
+    Raises:
+        InputError: if ``loss`` reduces, or is not separable while ``weighting`` needs gradients.
+
+    >>> objective = Objective(CrossEntropy(), LOWWeighting(lam=1.0))
+    >>> logits, target = torch.tensor([[4.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
+    >>> objective(logits, target)
+    tensor(0.3978)
+    >>> objective.terms(logits, target).weight
+    tensor([0.8752, 1.1248])
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        weighting: Weighting | None = None,
+        constraint: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if getattr(loss, "reduction", "none") != "none":
+            raise check.InputError(
+                f"expected a loss of one value per sample, got reduction={loss.reduction!r}; "  # type: ignore[attr-defined]
+                'build it with reduction="none", Objective reduces.'
+            )
+        self.loss = loss
+        self.weighting = weighting
+        self.constraint = constraint
+        self.needs_gradient = weighting is not None and weighting.needs_gradient
+        if self.needs_gradient and not getattr(loss, "separable", True):
+            raise check.InputError(
+                f"{type(weighting).__name__} needs each sample's own gradient, but the values of "
+                f"{type(loss).__name__} depend on several samples; use a per-sample loss, or no weighting."
+            )
+
+    def forward(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> Tensor:
+        """The scalar to minimise; see :meth:`terms`."""
+        return self.terms(logits, target, index).total
+
+    def terms(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> Terms:
+        """The scalar to minimise and the parts that it is made of.
+
+        Args:
+            logits: (N, C), or what the loss expects.
+            target: (N,), or what the loss expects.
+            index: (N,) rows of the samples in the training set, for parts that remember samples.
+        """
+        if self.needs_gradient:
+            loss, grad = loss_and_logit_grad(self.loss, logits, target)
+            grad_sq_norm = sq_norm(grad)
+        else:
+            loss, grad_sq_norm = per_sample(self.loss, logits, target), None
+        weight = self._weight(Signal(loss.detach(), grad_sq_norm, logits.detach(), target, index))
+        weighted = loss if self.weighting is None else weight * loss
+        total = _ranks.joint_mean(weighted) if self.training else weighted.mean()
+        violation = None
+        if self.constraint is not None:
+            penalty, violation = self.constraint(logits, target, index)
+            total = total + penalty
+            violation = violation.detach()
+        return Terms(total, loss.detach(), weight, violation)
+
+    def _weight(self, signal: Signal) -> Tensor:
+        if self.weighting is None:
+            return torch.ones_like(signal.loss)
+        weight: Tensor = self.weighting(signal)
+        return weight.detach()
+
+    def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:
+        """Tell the parts that the step was taken; ``logits`` are those that it used."""
+        for hook in self._hooks("after_step"):
+            hook(logits, target, index)
+
+    def after_validation(self, score: float) -> None:
+        """Tell the parts the validation score of this epoch; larger is better."""
+        for hook in self._hooks("after_validation"):
+            hook(score)
+
+    def sampling(self) -> Tensor | None:
+        """Probabilities with which the loader should draw the training samples; None: each once per epoch."""
+        for hook in self._hooks("sampling"):
+            probability: Tensor | None = hook()
+            return probability
+        return None
+
+    def _hooks(self, name: str) -> list[Callable[..., Any]]:
+        parts = (self.weighting, self.constraint)
+        return [getattr(part, name) for part in parts if hasattr(part, name)]
+
+
+class LOW(Objective):
+    """LOW, ready made: ``Objective(loss, LOWWeighting(lam, scaling))``.
+
+    Args:
+        loss: as in :class:`Objective`; cross-entropy if None.
+        lam: > 0, larger is nearer to plain training; see :class:`steelyard.weighting.LOWWeighting`.
+        scaling: as there.
+
+    >>> logits, target = torch.tensor([[4.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
+    >>> LOW(lam=0.1)(logits, target)
+    tensor(0.6931)
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        lam: float = 0.1,
+        scaling: Literal["sample", "batch-mean"] = "sample",
+    ) -> None:
+        super().__init__(CrossEntropy() if loss is None else loss, LOWWeighting(lam, scaling))

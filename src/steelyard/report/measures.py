@@ -1,0 +1,113 @@
+"""What the page calls each measure, which way is better, and how its figures are written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One column of the table of methods."""
+
+    key: str  # as in results.csv
+    label: str
+    better: Literal["higher", "lower", "neither"]
+    about: str
+    percent: bool = True
+
+    def text(self, value: float) -> str:
+        """``value`` as the page writes it: in percent with one decimal, or with three decimals.
+
+        >>> Measure("accuracy", "Accuracy", "higher", "").text(0.6251)
+        '62.5'
+        """
+        return _number(100 * value, 1) if self.percent else _number(value, 3)
+
+    def change(self, value: float) -> str:
+        """A difference, always with its sign, in points where the measure is in percent.
+
+        >>> Measure("auc", "AUC", "higher", "", percent=False).change(-0.01)
+        '−0.010'
+        """
+        text = self.text(value)
+        return text if text.startswith(MINUS) or not math.isfinite(value) else f"+{text}"
+
+
+def measures(critical: bool, at_tpr: float) -> tuple[Measure, ...]:
+    """The columns of the table of methods, the one that decides first."""
+    every = (
+        Measure("balanced_accuracy", "Balanced accuracy", "higher", "mean recall over the classes"),
+        Measure(
+            "mean_auc", "Mean AUC", "higher", "AUC of each class against the rest, averaged", percent=False
+        ),
+        Measure("mean_f1", "Mean F1", "higher", "F1 of each class, averaged"),
+        Measure("g_mean", "G-mean", "higher", "geometric mean of the recalls; 0 if a class is never found"),
+        Measure("iba", "IBA", "higher", "index of balanced accuracy, averaged over the samples' classes"),
+        Measure("accuracy", "Accuracy", "higher", "share of right decisions; common classes dominate it"),
+        Measure(
+            "ece", "ECE", "lower", "expected calibration error: confidence against share right", percent=False
+        ),
+        Measure("brier", "Brier", "lower", "squared error of the probabilities", percent=False),
+    )
+    if not critical:
+        return every
+    share = percent(at_tpr)
+    about = "at the threshold that reached the wanted sensitivity on validation"
+    return (
+        Measure(
+            "fpr_at_tpr",
+            f"False alarms at {share}",
+            "lower",
+            f"share of the other classes' test samples above the threshold that finds {share} of the critical ones",
+        ),
+        Measure("auc", "AUC", "higher", "a critical sample scores above another one", percent=False),
+        Measure(
+            "average_precision", "Average precision", "higher", "area under precision-recall", percent=False
+        ),
+        Measure("sensitivity", "Sensitivity", "neither", f"critical test samples found {about}"),
+        Measure("false_alarm_rate", "False alarms", "neither", f"other test samples raised {about}"),
+        *every,
+    )
+
+
+def percent(share: float) -> str:
+    """A share in percent, with as few decimals as it needs.
+
+    >>> percent(0.95), percent(0.995)
+    ('95 %', '99.5 %')
+    """
+    return f"{100 * share:.4g} %"
+
+
+def p_text(p_value: float) -> str:
+    """A p-value as papers write it.
+
+    >>> p_text(0.0004), p_text(0.0123), p_text(0.25)
+    ('< 0.001', '0.012', '0.25')
+    """
+    if math.isnan(p_value):
+        return "–"
+    if p_value < 0.001:
+        return "< 0.001"
+    return f"{p_value:.3f}" if p_value < 0.1 else f"{p_value:.2f}"
+
+
+def p_phrase(p_value: float) -> str:
+    """A p-value within a sentence.
+
+    >>> p_phrase(0.25), p_phrase(0.0)
+    ('p = 0.25', 'p < 0.001')
+    """
+    text = p_text(p_value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def _number(value: float, decimals: int) -> str:
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", MINUS) if float(text) else f"{0:.{decimals}f}"  # no "-0.0"

@@ -1,0 +1,105 @@
+"""Every plot of the page, from the evidence and its summary."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from steelyard.report import curves, tallies
+from steelyard.report.figure import INK, SURFACE, Look, Plot, axes, listed, short, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from steelyard.report.evidence import Evidence
+    from steelyard.report.summary import Summary
+
+
+def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
+    """The plots of each section of the page."""
+    looks = {name: Look(place) for place, name in enumerate(evidence.methods)}
+    if not evidence.finished:
+        return {"classes": [tallies.class_counts(summary)]}
+    found = {
+        "answer": [differences(summary, looks), spread(evidence, summary, looks)],
+        "classes": [tallies.class_counts(summary), tallies.recall(summary, looks)],
+        "confusion": [tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)],
+        "calibration": [curves.calibration(evidence, looks)],
+        "training": curves.training(evidence, looks),
+        "weights": tallies.class_weights(evidence),
+    }
+    if evidence.critical:
+        found["operating"] = [curves.roc(evidence, looks), curves.precision_recall(evidence, looks)]
+    return {section: [plot for plot in every if plot.rows] for section, every in found.items()}
+
+
+def differences(summary: Summary, looks: dict[str, Look]) -> Plot:
+    """Each method's difference to the baseline in the deciding measure, with its interval."""
+    column = summary.deciding
+    found = [one for one in summary.comparisons if one.measure == column.key]
+    rows = [(one.method, one.difference, one.low, one.high, one.p_holm) for one in found]
+    with axes(1.25 + 0.42 * len(found)) as (figure, ax):
+        ax.axvline(0, color=INK, linewidth=0.9)
+        for y, one in enumerate(reversed(found)):
+            look = looks[one.method]
+            ax.plot(
+                [100 * one.low, 100 * one.high],
+                [y, y],
+                color=look.colour,
+                linewidth=2.4,
+                solid_capstyle="round",
+            )
+            ax.plot(
+                100 * one.difference, y, look.marker, color=look.colour, markersize=9, markeredgecolor=SURFACE
+            )
+        ax.set_yticks(range(len(found)), [short(one.method) for one in reversed(found)], color=INK)
+        ax.set(
+            ylim=(-0.6, len(found) - 0.4), xlabel=f"{column.label}: points against {short(summary.baseline)}"
+        )
+        _rows_alone(ax)
+        drawing = svg(figure, "differences")
+    better = "left" if column.better == "lower" else "right"
+    finding = f"To the {better} of zero is better. " + listed(
+        [
+            f"{one.method} {column.change(one.difference)} ({column.change(one.low)} to {column.change(one.high)})"
+            for one in found
+        ]
+    )
+    title = f"Difference to {summary.baseline}, with 95 % intervals"
+    return Plot(
+        "differences", title, finding, drawing, ("method", "difference", "low", "high", "p_holm"), rows
+    )
+
+
+def spread(evidence: Evidence, summary: Summary, looks: dict[str, Look]) -> Plot:
+    """The deciding measure of every single run."""
+    column = summary.deciding
+    names = list(evidence.finished)
+    rows = []
+    with axes(1.25 + 0.42 * len(names)) as (figure, ax):
+        for y, name in enumerate(reversed(names)):
+            values = evidence.figures.get(name, {}).get(column.key, {})
+            rows += [(name, seed, fold, value) for (seed, fold), value in sorted(values.items())]
+            there = 100 * np.array([value for value in values.values() if math.isfinite(value)])
+            if there.size:
+                ax.plot([there.mean()] * 2, [y - 0.28, y + 0.28], color=INK, linewidth=1.4)
+                ax.plot(there, np.full(there.size, y), looks[name].marker, color=looks[name].colour, markersize=7,
+                        alpha=0.75, markeredgecolor=SURFACE)  # fmt: skip
+        ax.set_yticks(range(len(names)), [short(name) for name in reversed(names)], color=INK)
+        ax.set(ylim=(-0.6, len(names) - 0.4), xlabel=f"{column.label}, %")
+        _rows_alone(ax)
+        drawing = svg(figure, "runs")
+    cells = {row.method: row.cells[column.key] for row in summary.methods}
+    finding = "A mark is one run, the bar their mean. " + listed(
+        [f"{name} {column.text(cells[name].mean)} ± {column.text(cells[name].sd)}" for name in names]
+    )
+    return Plot(
+        "runs", f"{column.label}, run by run", finding, drawing, ("method", "seed", "fold", "value"), rows
+    )
+
+
+def _rows_alone(ax: Axes) -> None:
+    ax.grid(visible=False, axis="y")
+    ax.spines["left"].set_visible(False)

@@ -1,0 +1,168 @@
+"""Bootstrap over test samples: every measure under resampling weights, without sorting again.
+
+Resampling with replacement gives each sample a whole weight 0, 1, 2, ... A measure under these weights is
+the measure of the resampled set, so one sort of the scores serves all resamples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from steelyard.report.evidence import Evidence, Key, Scored
+
+    Weights = NDArray[np.float32]  # (B, N): B resamples of N samples
+    Values = NDArray[np.float64]
+
+REPEATS = 1000
+_BLOCK_ENTRIES = 2_000_000  # weights held at once: bounds the memory whatever the size of the test set
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """One run's measures on the test set and on every resample of it."""
+
+    plain: dict[str, float]
+    resampled: dict[str, Values]  # measure -> (B,)
+
+
+class Ranking:
+    """Positives and negatives in the order of their scores, for measures under weights.
+
+    >>> ranking = Ranking(np.array([False, True, False, True]), np.array([0.1, 0.4, 0.35, 0.8]))
+    >>> [float(value[0]) for value in ranking.measures(np.ones((1, 4), np.float32), tpr=1.0)]
+    [1.0, 0.0]
+    """
+
+    def __init__(self, positive: NDArray[np.bool_], score: Values) -> None:
+        self.negatives = np.flatnonzero(~positive)[np.argsort(score[~positive], kind="stable")]
+        self.positives = np.flatnonzero(positive)[np.argsort(-score[positive], kind="stable")]
+        ordered, wanted = score[self.negatives], score[self.positives]
+        self.below = np.searchsorted(ordered, wanted, side="left")  # negatives below each positive
+        self.not_above = np.searchsorted(ordered, wanted, side="right")
+
+    def measures(self, weight: Weights, tpr: float) -> tuple[Values, Values]:
+        """AUC and FPR at ``tpr`` under each row of ``weight`` (B, N); NaN where a side has no weight."""
+        found = weight[:, self.positives].astype(np.float64)
+        negative = np.zeros((len(weight), self.negatives.size + 1))
+        np.cumsum(weight[:, self.negatives], axis=1, out=negative[:, 1:])
+        n_positive, n_negative = found.sum(axis=1), negative[:, -1]
+        pairs = np.where((n_positive > 0) & (n_negative > 0), n_positive * n_negative, np.nan)
+        if not (self.positives.size and self.negatives.size):
+            return pairs, pairs
+        won = (negative[:, self.below] + negative[:, self.not_above]) / 2
+        auc = (found * won).sum(axis=1) / pairs
+        reached = np.cumsum(found, axis=1) >= (tpr * n_positive * (1 - 1e-12))[:, None]
+        last_needed = self.below[reached.argmax(axis=1)]
+        fpr = 1 - np.take_along_axis(negative, last_needed[:, None], axis=1)[:, 0] / np.where(
+            n_negative > 0, n_negative, np.nan
+        )
+        return auc, np.where(np.isnan(pairs), np.nan, fpr)
+
+
+def resample(evidence: Evidence, repeats: int = REPEATS, seed: int = 0) -> dict[str, dict[Key, Resampled]]:
+    """Measures of every run on the same ``repeats`` resamples of the test samples, by method and run.
+
+    All runs see the same weights, so differences between methods are paired. Whole groups are drawn where
+    the data is grouped; draws are stratified by class, so that a rare class is in every resample.
+    """
+    runs = [(name, run) for name, scored in evidence.finished.items() for run in scored]
+    if not runs:
+        return {}
+    unit, stratum = _units(evidence, [run for _, run in runs])
+    rng = np.random.default_rng(seed)
+    places = {id(run): unit[run.test.index] for _, run in runs}
+    prepared = {
+        id(run): _Prepared(run, len(evidence.classes), evidence.store.study.at_tpr) for _, run in runs
+    }
+    parts: dict[int, list[dict[str, Values]]] = {id(run): [] for _, run in runs}
+    for block in _blocks(stratum, repeats, rng):
+        for _, run in runs:
+            parts[id(run)].append(prepared[id(run)].measures(block[:, places[id(run)]]))
+    found: dict[str, dict[Key, Resampled]] = {name: {} for name in evidence.finished}
+    for name, run in runs:
+        once = prepared[id(run)].measures(np.ones((1, len(run.test.target)), np.float32))
+        found[name][run.key] = Resampled(
+            plain={measure: float(value[0]) for measure, value in once.items()},
+            resampled={m: np.concatenate([part[m] for part in parts[id(run)]]) for m in once},
+        )
+    return found
+
+
+class _Prepared:
+    """What one run needs for its measures under any weights."""
+
+    def __init__(self, run: Scored, classes: int, at_tpr: float) -> None:
+        self.at_tpr = at_tpr
+        self.classes = classes
+        self.order = np.argsort(run.test.target, kind="stable")  # class by class
+        self.target = run.test.target[self.order]
+        self.right = (run.test.decision == run.test.target)[self.order].astype(np.float32)
+        self.positive = run.positive
+        self.ranking = Ranking(run.positive, run.score) if run.positive.any() else None
+        self.alarm = None if np.isnan(run.threshold) else (run.score >= run.threshold).astype(np.float32)
+
+    def measures(self, weight: Weights) -> dict[str, Values]:
+        """Measures (B,) by name."""
+        by_class = weight[:, self.order]
+        there, right = self._per_class(by_class), self._per_class(by_class * self.right)
+        recall = np.divide(right, there, out=np.full_like(right, np.nan), where=there > 0)
+        found = {
+            "accuracy": right.sum(axis=1) / there.sum(axis=1),
+            "balanced_accuracy": np.nanmean(recall, axis=1),
+        }
+        if self.ranking is not None:
+            found["auc"], found["fpr_at_tpr"] = self.ranking.measures(weight, self.at_tpr)
+        if self.ranking is not None and self.alarm is not None:
+            found["sensitivity"] = _share(weight[:, self.positive], self.alarm[self.positive])
+            found["false_alarm_rate"] = _share(weight[:, ~self.positive], self.alarm[~self.positive])
+        return found
+
+    def _per_class(self, ordered: Weights) -> Values:
+        there = np.unique(self.target)
+        sums = np.zeros((len(ordered), self.classes))
+        sums[:, there] = np.add.reduceat(ordered, np.searchsorted(self.target, there), axis=1)
+        return sums
+
+
+def _share(weight: Weights, holds: NDArray[np.float32]) -> Values:
+    total = weight.sum(axis=1, dtype=np.float64)
+    return np.asarray((weight @ holds) / np.where(total > 0, total, np.nan), dtype=np.float64)
+
+
+def _units(evidence: Evidence, runs: list[Scored]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Unit of every row of the data set, and the class (stratum) of every unit.
+
+    A unit is a sample, or a group where the data is grouped; a group counts for its rarest class.
+    """
+    index = np.concatenate([run.test.index for run in runs])
+    target = np.concatenate([run.test.target for run in runs])
+    name = index if evidence.group is None else evidence.group[index]
+    units, place = np.unique(name, return_inverse=True)
+    unit = np.zeros(int(index.max()) + 1, dtype=np.int64)
+    unit[index] = place
+    rarity = np.bincount(target, minlength=len(evidence.classes))[target]
+    stratum = np.zeros(len(units), dtype=np.int64)
+    common_first = np.argsort(-rarity, kind="stable")
+    stratum[place[common_first]] = target[common_first]  # of a group's classes the rarest is written last
+    return unit, stratum
+
+
+def _blocks(stratum: NDArray[np.int64], repeats: int, rng: np.random.Generator) -> Iterator[Weights]:
+    """(b, U) weights, block after block: how often each unit was drawn, within its own stratum."""
+    members = [np.flatnonzero(stratum == c) for c in np.unique(stratum)]
+    size = max(1, _BLOCK_ENTRIES // len(stratum))
+    for start in range(0, repeats, size):
+        rows = min(size, repeats - start)
+        weight = np.zeros((rows, len(stratum)), dtype=np.float32)
+        for own in members:
+            drawn = rng.integers(0, own.size, (rows, own.size)) + np.arange(rows)[:, None] * own.size
+            weight[:, own] = np.bincount(drawn.ravel(), minlength=rows * own.size).reshape(rows, own.size)
+        yield weight

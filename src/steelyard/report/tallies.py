@@ -1,0 +1,204 @@
+"""Plots by class: how many samples there are, what is found of them, what they are taken for, their weight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from steelyard.metrics import confusion_matrix
+from steelyard.report.figure import ACCENT, INK, MUTED, SURFACE, Look, Plot, axes, legend, listed, short, svg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+
+    from steelyard.report.evidence import Evidence
+    from steelyard.report.summary import ClassRow, Summary
+
+MOST_CLASSES = 24  # drawn in one plot: the rarest; the CSV file holds all
+MOST_CELLS = 12  # classes up to which a confusion matrix carries its figures
+MOST_LINES = 8
+
+
+def class_counts(summary: Summary) -> Plot:
+    """Training samples of every class, the commonest on top."""
+    ordered = sorted(summary.classes, key=_size)
+    drawn = ordered[:MOST_CLASSES]
+    sizes = [_size(one) for one in drawn]
+    rows = [(one.name, *(one.counts.get(part, 0) for part in ("train", "val", "test"))) for one in ordered]
+    with axes(_height(len(drawn))) as (figure, ax):
+        place = np.arange(len(drawn))
+        colours = [ACCENT if one.critical else MUTED for one in drawn]
+        ax.barh(place, sizes, height=0.56, color=colours)
+        for y, size in zip(place, sizes, strict=True):
+            ax.annotate(
+                f"{size:,}", (size, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9
+            )
+        _class_axis(ax, drawn)
+        ax.set_xlabel("Training samples")
+        ax.margins(x=0.12)
+        drawing = svg(figure, "class_counts")
+    few, many = ordered[0], ordered[-1]
+    ratio = _size(many) / max(_size(few), 1)
+    finding = (
+        f"From {_size(many):,} training samples of {many.name} to {_size(few):,} of {few.name}: 1 to {ratio:.3g}."
+        f"{_rest(ordered)}"
+    )
+    return Plot(
+        "class_counts",
+        "Training samples per class",
+        finding,
+        drawing,
+        ("class", "train", "val", "test"),
+        rows,
+    )
+
+
+def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
+    """Recall of every class by every method, with 95 % intervals."""
+    ordered = sorted(summary.classes, key=_size)
+    drawn = ordered[:MOST_CLASSES]
+    methods = [one.method for one in drawn[0].recall]
+    with axes(_height(len(drawn), each=0.17 + 0.13 * len(methods))) as (figure, ax):
+        for n, method in enumerate(methods):
+            shift = 0.62 * ((n + 0.5) / len(methods) - 0.5)
+            found = [one.recall[n] for one in drawn]
+            value, low, high = (
+                np.array([getattr(one, key) for one in found]) for key in ("value", "low", "high")
+            )
+            ax.errorbar(100 * value, np.arange(len(drawn)) - shift, xerr=100 * np.array([value - low, high - value]),
+                        fmt=looks[method].marker, color=looks[method].colour, label=short(method), elinewidth=1.1,
+                        markeredgecolor=SURFACE, markeredgewidth=0.6, markersize=6.5)  # fmt: skip
+        _class_axis(ax, drawn)
+        ax.set(xlim=(-2, 102), xlabel="Recall, % of the class's test samples")
+        legend(ax, len(methods))
+        drawing = svg(figure, "recall")
+    rows = [(c.name, r.method, r.value, r.low, r.high) for c in ordered for r in c.recall]
+    rare = ordered[0]
+    finding = (
+        f"Of {rare.name}, the rarest class, "
+        + listed([f"{one.method} finds {100 * one.value:.1f} %" for one in rare.recall])
+        + _rest(ordered)
+    )
+    return Plot(
+        "recall", "Recall per class", finding, drawing, ("class", "method", "recall", "low", "high"), rows
+    )
+
+
+def confusion(evidence: Evidence, name: str, number: int) -> Plot:
+    """What a method takes each class for: shares of each true class, over all runs."""
+    classes = evidence.classes
+    counts = sum(
+        confusion_matrix(run.test.target, run.test.decision, len(classes)) for run in evidence.finished[name]
+    )
+    total = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
+    small = len(classes) <= MOST_CELLS
+    side = min(5.6, 1.9 + 0.42 * len(classes)) if small else 5.6
+    with axes(side * 0.86) as (figure, ax):
+        _matrix(ax, share, raster=not small)
+        names = [short(one, 14) for one in classes] if small else []
+        ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(len(names)), names)
+        ax.set(xlabel="Decided class", ylabel="True class")
+        drawing = svg(figure, f"confusion_{number}")
+    rows = [
+        (name, classes[t], classes[d], int(counts[t, d]), float(share[t, d]))
+        for t in range(len(classes))
+        for d in range(len(classes))
+    ]
+    columns = ("method", "true", "decided", "samples", "share_of_true")
+    return Plot(f"confusion_{number}", name, _worst_mistake(classes, share), drawing, columns, rows)
+
+
+def class_weights(evidence: Evidence) -> list[Plot]:
+    """Mean sample weight of each class by epoch, for the methods that weigh samples."""
+    found = []
+    for number, (name, runs) in enumerate(evidence.finished.items()):
+        stored = [weights for run in runs if (weights := run.stored.weights()) is not None]
+        if stored:
+            found.append(_class_weights(evidence, name, number, stored))
+    return found
+
+
+def _class_weights(evidence: Evidence, name: str, number: int, stored: list[dict[str, Any]]) -> Plot:
+    epochs = min(len(one["class_mean"]) for one in stored)
+    mean = np.mean([one["class_mean"][:epochs] for one in stored], axis=0)  # (E, C)
+    sizes = np.array(evidence.facts["counts"]["train"])
+    rarest = np.argsort(sizes, kind="stable")[:MOST_LINES]
+    with axes(3.6) as (figure, ax):
+        ax.axhline(1, color=MUTED, linewidth=0.9)
+        for place, c in enumerate(rarest):
+            look = Look(place)
+            ax.plot(np.arange(1, epochs + 1), mean[:, c], color=look.colour, linestyle=look.dash, marker=look.marker,
+                    markevery=max(1, epochs // 8), label=f"{short(evidence.classes[c], 16)} ({sizes[c]:,})")  # fmt: skip
+        ax.set(xlabel="Epoch", ylabel="Mean weight")
+        legend(ax, len(rarest))
+        drawing = svg(figure, f"class_weights_{number}")
+    heavy, light = int(np.nanargmax(mean[-1])), int(np.nanargmin(mean[-1]))
+    finding = (
+        f"In the last epoch a sample of {evidence.classes[heavy]} weighs {mean[-1, heavy]:.2f} on average and one of "
+        f"{evidence.classes[light]} {mean[-1, light]:.2f}; 1 is the weight of plain training."
+    )
+    rows = [
+        (name, e + 1, evidence.classes[c], float(mean[e, c]))
+        for e in range(epochs)
+        for c in range(len(sizes))
+    ]
+    columns = ("method", "epoch", "class", "mean_weight")
+    return Plot(f"class_weights_{number}", f"Mean weight per class: {name}", finding, drawing, columns, rows)
+
+
+def _matrix(ax: Axes, share: np.ndarray, *, raster: bool) -> None:
+    """Shares as depth of one colour, so that the page's own background shines through."""
+    ax.grid(visible=False)
+    classes = len(share)
+    ax.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5), aspect="equal")
+    if raster:
+        picture = np.zeros((*share.shape, 4))
+        picture[..., :3] = (0.0, 0.45, 0.70)
+        picture[..., 3] = np.sqrt(share)  # so that rare mistakes show
+        ax.imshow(picture, interpolation="nearest")
+        return
+    for (t, d), value in np.ndenumerate(share):
+        ax.add_patch(_cell(t, d, value))
+        if value >= 0.005:
+            ax.text(d, t, f"{100 * value:.0f}", ha="center", va="center", fontsize=9, color=INK)
+
+
+def _cell(t: int, d: int, value: float) -> Any:
+    return Rectangle(
+        (d - 0.47, t - 0.47), 0.94, 0.94, facecolor=ACCENT, alpha=0.04 + 0.6 * value, linewidth=0
+    )
+
+
+def _worst_mistake(classes: Sequence[str], share: np.ndarray) -> str:
+    wrong = share * (1 - np.eye(len(classes)))
+    t, d = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    if not wrong[t, d] > 0:
+        return "No mistakes on the test samples."
+    return (
+        f"Most often {classes[t]} is taken for {classes[d]}: {100 * wrong[t, d]:.0f} % of its test samples."
+    )
+
+
+def _size(one: ClassRow) -> int:
+    return one.counts.get("train", 0)
+
+
+def _height(rows: int, each: float = 0.3) -> float:
+    return max(2.2, 1.0 + each * rows)
+
+
+def _class_axis(ax: Axes, drawn: Sequence[ClassRow]) -> None:
+    ax.set_yticks(range(len(drawn)), [short(one.name, 18) for one in drawn], color=INK)
+    ax.grid(visible=False, axis="y")
+    ax.spines["left"].set_visible(False)
+
+
+def _rest(ordered: Sequence[ClassRow]) -> str:
+    left = len(ordered) - MOST_CLASSES
+    return f" The {MOST_CLASSES} rarest of {len(ordered)} classes are drawn." if left > 0 else ""

@@ -1,0 +1,138 @@
+"""Numbers from saved predictions. Needs no training and no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from steelyard import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from steelyard.records import Predictions
+    from steelyard.studies.config import Study
+    from steelyard.studies.store import Store, StoredRun
+
+Measures = dict[str, float]
+
+
+def measures(
+    predictions: Predictions, classes: Sequence[str], critical: Sequence[int], at_tpr: float
+) -> Measures:
+    """Every measure of one set of predictions, by name.
+
+    Args:
+        predictions: Of N samples over the C classes.
+        classes: Their C names; per-class measures are named ``recall[NAME]``.
+        critical: Numbers of the classes that must not be missed; empty: no measures of an operating point.
+        at_tpr: The sensitivity asked for.
+    """
+    target, decision, probability = predictions.target, predictions.decision, predictions.probability
+    per_class = {
+        "recall": metrics.recall_per_class(target, decision, len(classes)),
+        "precision": metrics.precision_per_class(target, decision, len(classes)),
+        "f1": metrics.f1_per_class(target, decision, len(classes)),
+    }
+    found = {
+        "accuracy": metrics.accuracy(target, decision),
+        "balanced_accuracy": _mean_of_present(per_class["recall"]),
+        "mean_auc": metrics.mean_auc(target, probability),
+        "mean_f1": metrics.mean_f1(target, decision),
+        "mean_precision": metrics.mean_precision(target, decision),
+        "g_mean": metrics.g_mean(target, decision),
+        "iba": metrics.iba(target, decision),
+        "ece": metrics.expected_calibration_error(target, probability),
+        "brier": metrics.brier(target, probability),
+    }
+    for name, values in per_class.items():
+        found |= {f"{name}[{label}]": float(value) for label, value in zip(classes, values, strict=True)}
+    if critical:
+        positive, score = positives_and_score(predictions, critical)
+        found["auc"] = metrics.auc(positive, score)
+        found["average_precision"] = metrics.average_precision(positive, score)
+        found["fpr_at_tpr"] = metrics.fpr_at_tpr(positive, score, at_tpr)
+    return found
+
+
+def decided(predictions: Predictions, critical: Sequence[int], threshold: float) -> Measures:
+    """Sensitivity and false-alarm rate of deciding "critical" where the score reaches ``threshold``."""
+    positive, score = positives_and_score(predictions, critical)
+    alarm = score >= threshold
+    return {
+        "sensitivity": float(alarm[positive == 1].mean()) if (positive == 1).any() else math.nan,
+        "false_alarm_rate": float(alarm[positive == 0].mean()) if (positive == 0).any() else math.nan,
+    }
+
+
+def positives_and_score(predictions: Predictions, critical: Sequence[int]) -> tuple[Any, Any]:
+    """(N,) 1 for samples of the critical classes, and (N,) log-odds of those classes against the rest."""
+    positive = np.isin(predictions.target, critical).astype(np.int64)
+    return positive, metrics.critical_score(predictions.logits, critical)
+
+
+def threshold(validation: Predictions, critical: Sequence[int], at_tpr: float) -> float:
+    """The score from which on to decide "critical"; NaN without a critical sample in ``validation``."""
+    positive, score = positives_and_score(validation, critical)
+    return metrics.threshold_at_tpr(positive, score, at_tpr)
+
+
+def evaluate(store: Store) -> list[dict[str, Any]]:
+    """Rows of ``results.csv``: every run that did not fail, and the choices that come free with it."""
+    facts = store.facts()
+    return [
+        {
+            "method": name,
+            "seed": stored.run.seed,
+            "fold": stored.run.fold,
+            "split": part,
+            "metric": metric,
+            "value": f"{value:.10g}",
+        }
+        for stored in store.runs()
+        if stored.failure is None
+        for name, held_out in _with_free_choices(stored, store.study)
+        for part, found in _all_measures(held_out, store.study, facts).items()
+        for metric, value in found.items()
+    ]
+
+
+def _with_free_choices(stored: StoredRun, study: Study) -> Iterator[tuple[str, dict[str, Predictions]]]:
+    """A run's predictions by part, as they are and after each change that needs no training."""
+    name = str(stored.run.method)
+    held_out = {part: stored.predictions(part) for part in study.parts}
+    yield name, held_out
+    counts = np.asarray(stored.facts()["counts"]["train"], dtype=np.float64)
+    priors = counts / counts.sum()
+    yield (
+        f"{name} + logit adjustment",
+        {k: replace(p, logits=metrics.adjust_logits(p.logits, priors)) for k, p in held_out.items()},
+    )
+    if "val" in held_out:
+        temperature = metrics.fit_temperature(held_out["val"].logits, held_out["val"].target)
+        yield (
+            f"{name} + temperature",
+            {k: replace(p, logits=p.logits / temperature) for k, p in held_out.items()},
+        )
+
+
+def _all_measures(
+    held_out: dict[str, Predictions], study: Study, facts: dict[str, Any]
+) -> dict[str, Measures]:
+    critical = facts["critical"]
+    found = {
+        part: measures(predictions, facts["classes"], critical, study.at_tpr)
+        for part, predictions in held_out.items()
+    }
+    if critical and "val" in held_out:
+        cut = threshold(held_out["val"], critical, study.at_tpr)
+        found["test"] |= decided(held_out["test"], critical, cut)
+    return found
+
+
+def _mean_of_present(values: Any) -> float:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if len(present) else math.nan

@@ -1,0 +1,33 @@
+"""Pictures of single samples, kept beside a study so that its page can show them without the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from steelyard.data import Table
+from steelyard.studies.compare import read_once
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from steelyard.studies.store import Store
+
+LARGEST = 96  # pixels of a thumbnail's longer side
+
+
+def keep_samples(store: Store, rows: Sequence[int]) -> None:
+    """Put small pictures and names of the samples at ``rows`` into ``store``; nothing for tables."""
+    dataset = read_once(store.study.data.model_dump_json())
+    if isinstance(dataset.x, Table) or len(rows) == 0:
+        return
+    index = np.unique(np.asarray(rows, dtype=np.int64))
+    image = dataset.x[index] if isinstance(dataset.x, Tensor) else dataset.x.decoded(index)
+    scale = LARGEST / max(image.shape[-2:])
+    if scale < 1:
+        small = interpolate(image.float(), scale_factor=scale, mode="area")
+        image = small.round().clamp(0, 255).byte()
+    store.write_samples(index, image.numpy(), [dataset.sample[i] for i in index])

@@ -1,0 +1,248 @@
+"""Contract checks for losses, weightings and objectives, for plug-ins as for this package's own.
+
+Each check raises an AssertionError that says which promise was broken. They run on a CPU in about a second.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.gradcheck import GradcheckError
+
+from steelyard.functional.gradients import loss_and_logit_grad
+from steelyard.records import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from steelyard.objective import Objective
+    from steelyard.weighting import Weighting
+
+    Scores = Callable[[Tensor, Tensor], Tensor]  # (logits, target) to losses (N,) or to a scalar
+
+_N = 6
+
+
+def check_loss(loss: Scores, num_classes: int = 3) -> None:
+    """Check a per-sample loss: a module, or any callable ``(logits, target) -> (N,)``.
+
+    It must give one finite value per sample, also in batches of one sample and where classes are absent; its
+    gradient must be that of its values, and reach its own row alone unless it says ``separable = False``;
+    logits of 1e4 must leave value and gradient finite, NaN and +inf must not; half precision must work; wrong
+    shapes, types and class numbers must be refused; ``torch.compile`` must find no graph break; copies and
+    saved states must give the same values.
+
+    >>> from steelyard.losses import Focal
+    >>> check_loss(Focal(gamma=0.5))
+    """
+    logits, target = _batch(num_classes)
+    for n in (_N, 1):
+        value = loss(logits[:n], target[:n])
+        _require(value.shape == (n,), f"expected {n} losses of {n} samples, got shape {tuple(value.shape)}")
+        _require(bool(value.isfinite().all()), f"a loss of ordinary logits is not finite: {value}")
+    only = torch.full((_N,), num_classes - 1)
+    _require(
+        bool(loss(logits, only).isfinite().all()), "a loss is not finite where the other classes are absent"
+    )
+    _check_gradient(loss, logits, target)
+    if getattr(loss, "separable", True):
+        _check_own_gradients(loss, logits, target)
+    _check_numbers(loss, num_classes)
+    _check_refusals(loss, num_classes)
+    _check_compiles(loss, logits, target)
+    _check_copies(loss, lambda twin: twin(logits, target))
+
+
+def check_weighting(weighting: Weighting, num_classes: int = 3) -> None:
+    """Check a weighting: finite weights (N,) >= 0 without gradient, whatever the order of the samples.
+
+    Also in batches of one sample, compiled, copied and restored from its saved state.
+
+    >>> from steelyard.weighting import LOWWeighting
+    >>> check_weighting(LOWWeighting(lam=0.1))
+    """
+    signal = _signal(num_classes)
+    for n in (_N, 1):
+        weight = copy.deepcopy(weighting)(_rows(signal, torch.arange(n)))
+        _require(
+            weight.shape == (n,), f"expected {n} weights of {n} samples, got shape {tuple(weight.shape)}"
+        )
+        _require(
+            bool((weight.isfinite() & (weight >= 0)).all()), f"weights must be finite and >= 0: {weight}"
+        )
+        _require(not weight.requires_grad, "weights must carry no gradient; detach them")
+    order = torch.arange(_N).flip(0)
+    turned = copy.deepcopy(weighting)(_rows(signal, order))
+    _require(
+        torch.allclose(turned, copy.deepcopy(weighting)(signal)[order], atol=1e-6),
+        "a sample's weight depends on its place in the batch",
+    )
+    _check_copies(weighting, lambda twin: twin(signal))
+
+
+def check_objective(objective: Objective, num_classes: int = 3) -> None:
+    """Check an objective: the scalar, its parts, its gradient with the weights held fixed, and its hooks.
+
+    Also without autograd, in half precision, compiled, copied and restored from its saved state.
+
+    >>> from steelyard import LOW
+    >>> check_objective(LOW(lam=0.1))
+    """
+    logits, target = _batch(num_classes)
+    index = torch.arange(_N)
+    for n in (_N, 1):
+        terms = copy.deepcopy(objective).terms(logits[:n], target[:n], index[:n])
+        _require(
+            terms.total.ndim == 0 and bool(terms.total.isfinite()), f"total is no finite scalar: {terms}"
+        )
+        _require(terms.loss.shape == (n,) and terms.weight.shape == (n,), "loss and weight must be (N,)")
+        _require(
+            not (terms.loss.requires_grad or terms.weight.requires_grad), "loss, weight must be detached"
+        )
+    if objective.constraint is None:
+        _check_fixed_weights(objective, logits, target, index)
+    with torch.no_grad():
+        silent = copy.deepcopy(objective)(logits, target, index)
+    _require(
+        torch.allclose(silent, copy.deepcopy(objective)(logits, target, index)), "no_grad changes the value"
+    )
+    _check_numbers(lambda z, y: copy.deepcopy(objective)(z, y, index), num_classes)
+    _check_compiles(lambda z, y: objective(z, y, index), logits, target)
+    _check_copies(objective, lambda twin: twin(logits, target, index))
+    twin = copy.deepcopy(objective)
+    twin.after_step(logits, target, index)
+    twin.after_validation(0.5)
+
+
+def _require(promise: bool, broken: str) -> None:
+    if not promise:
+        raise AssertionError(f"{broken}.")
+
+
+def _batch(num_classes: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(_N, num_classes, dtype=torch.float64, generator=generator)
+    return logits, torch.arange(_N) % num_classes
+
+
+def _signal(num_classes: int) -> Signal:
+    logits, target = _batch(num_classes)
+    error = logits.softmax(1) - nn.functional.one_hot(target, num_classes)
+    loss = nn.functional.cross_entropy(logits, target, reduction="none")
+    return Signal(loss, error.square().sum(1), logits, target, torch.arange(_N))
+
+
+def _rows(signal: Signal, rows: Tensor) -> Signal:
+    parts = (signal.loss, signal.grad_sq_norm, signal.logits, signal.target, signal.index)
+    return Signal(*(cast("Tensor", part)[rows] for part in parts))
+
+
+def _check_gradient(loss: Scores, logits: Tensor, target: Tensor) -> None:
+    leaf = logits.clone().requires_grad_()
+    try:
+        torch.autograd.gradcheck(lambda z: loss(z, target), (leaf,))
+    except GradcheckError as error:
+        raise AssertionError(f"the gradient is not that of the values, or not in float64: {error}") from error
+
+
+def _check_own_gradients(loss: Scores, logits: Tensor, target: Tensor) -> None:
+    jacobian = torch.autograd.functional.jacobian(lambda z: loss(z, target), logits)  # (N, N, C)
+    own = torch.arange(_N)
+    others = jacobian.index_put((own, own), torch.zeros(()).to(jacobian))
+    _require(not bool(others.any()), "a loss depends on another sample's logits; say separable = False")
+    _, grad = loss_and_logit_grad(loss, logits, target)
+    _require(
+        torch.allclose(grad, jacobian[own, own]), "loss_and_grad gives another gradient than the loss has"
+    )
+
+
+def _check_numbers(loss: Scores, num_classes: int) -> None:
+    """Extreme and half-precision logits give finite numbers, broken ones never do."""
+    logits, target = _batch(num_classes)
+    saturated = 1e4 * logits.sign().float()
+    halves = [logits.to(kind) for kind in (torch.float16, torch.bfloat16)]
+    for z in (saturated, -saturated, torch.zeros_like(saturated), *halves):
+        leaf = z.clone().requires_grad_()
+        value = loss(leaf, target)
+        (grad,) = torch.autograd.grad(value.sum(), leaf)
+        what = f"{z.dtype} logits of up to {z.abs().max():.3g}"
+        _require(bool(value.isfinite().all()), f"the loss of {what} is not finite: {value}")
+        _require(bool(grad.isfinite().all()), f"the gradient for {what} is not finite: {grad}")
+    for broken in (torch.nan, torch.inf):
+        z = logits.clone()
+        z[0, 0] = broken
+        value = loss(z, target)
+        first = value if value.ndim == 0 else value[0]
+        _require(
+            not bool(first.isfinite()), f"a logit of {broken} gives the finite loss {first}: it is hidden"
+        )
+
+
+def _check_refusals(loss: Scores, num_classes: int) -> None:
+    logits, target = _batch(num_classes)
+    outside = (IndexError, RuntimeError, ValueError)
+    cases: Sequence[tuple[str, Any, Tensor, Tensor]] = [
+        ("target of another length", ValueError, logits, target[:-1]),
+        ("target of shape (N, 1)", ValueError, logits, target.unsqueeze(1)),
+        ("logits of shape (N,)", ValueError, logits[:, 0], target),
+        ("floating target", TypeError, logits, target.double()),
+        ("whole-number logits", TypeError, logits.long(), target),
+        *(
+            (f"target {bad}", outside, logits, target.where(target != 0, bad))
+            for bad in (-100, -1, num_classes)
+        ),
+    ]
+    for what, wanted, z, y in cases:
+        try:
+            loss(z, y)
+        except wanted:
+            continue
+        except Exception as error:
+            raise AssertionError(f"{what} must be refused otherwise than with {error!r}.") from error
+        raise AssertionError(f"{what} must be refused, but the loss gives a value.")
+
+
+def _check_compiles(loss: Scores, logits: Tensor, target: Tensor) -> None:
+    def value_and_grad(run: Scores) -> tuple[Tensor, Tensor]:
+        leaf = logits.clone().requires_grad_()
+        value = run(leaf, target)
+        (grad,) = torch.autograd.grad(value.sum(), leaf)
+        return value.detach(), grad
+
+    twin = copy.deepcopy(loss)
+    torch.compiler.reset()  # or the code that all losses share would hit the limit of recompilations
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's tracer of autograd functions gives one
+        try:
+            compiled = value_and_grad(torch.compile(loss, fullgraph=True, backend="aot_eager"))
+        except Exception as error:
+            raise AssertionError(f"torch.compile(fullgraph=True) fails: {error}") from error
+    for ours, plain in zip(compiled, value_and_grad(twin), strict=True):
+        _require(torch.allclose(ours, plain), "torch.compile changes the value or the gradient")
+
+
+def _check_copies(part: Any, value: Callable[[Any], Tensor]) -> None:
+    if not isinstance(part, nn.Module):
+        return
+    twin, other = copy.deepcopy(part), copy.deepcopy(part)
+    with torch.no_grad():
+        for tensor in other.state_dict().values():
+            tensor.zero_()  # shares memory with `other`
+    other.load_state_dict(part.state_dict())
+    expected = value(copy.deepcopy(part))
+    _require(torch.equal(value(twin), expected), "a deep copy gives another value")
+    _require(torch.equal(value(other), expected), "the saved state does not restore it")
+
+
+def _check_fixed_weights(objective: Objective, logits: Tensor, target: Tensor, index: Tensor) -> None:
+    leaf, same = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    terms = copy.deepcopy(objective).terms(leaf, target, index)
+    (grad,) = torch.autograd.grad(terms.total, leaf)
+    expected = (terms.weight * objective.loss(same, target)).mean()
+    (wanted,) = torch.autograd.grad(expected, same)
+    _require(torch.allclose(terms.total, expected), "total is not mean(weight * loss)")
+    _require(torch.allclose(grad, wanted), "the gradient is not that of the losses under fixed weights")

@@ -1,0 +1,154 @@
+"""Fit and predict, to be read from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from steelyard.records import Predictions
+from steelyard.training.checkpoint import Progress, Row, load_checkpoint, save_checkpoint
+from steelyard.training.optimizer import make_optimizer, set_learning_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from steelyard.data import Batches
+    from steelyard.objective import Objective
+    from steelyard.recipe import Recipe
+    from steelyard.training.recorder import WeightRecorder
+
+
+class NotFiniteError(ArithmeticError):
+    """The loss became infinite or not a number; training cannot go on."""
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    train: Batches,
+    recipe: Recipe,
+    *,
+    validate: Callable[[nn.Module], Row] | None = None,
+    recorder: WeightRecorder | None = None,
+    saved: Path | None = None,
+    on_epoch: Callable[[Row], None] = lambda _: None,
+) -> Progress:
+    """Train ``model`` in place on ``objective`` and leave it with the weights of the epoch to keep.
+
+    Args:
+        model: On its device already.
+        objective: On the same device.
+        train: Shuffled batches; ``train.set_epoch`` fixes their order from seed and epoch alone.
+        recipe: Optimiser, schedule and stopping.
+        validate: Figures of the model on held-out samples, by column of the history; the largest value of
+            ``recipe.monitor`` among them marks the best epoch.
+        recorder: Keeps the sample weights as they were.
+        saved: File that takes the state after each epoch, and from which an interrupted training goes on.
+        on_epoch: Called with each row of the history.
+
+    Raises:
+        NotFiniteError: at the end of the epoch in which the loss stopped being finite.
+    """
+    parts: dict[str, Any] = {"model": model, "objective": objective}
+    parts["optimizer"] = make_optimizer(recipe, model, objective)
+    if recorder is not None:
+        parts["recorder"] = recorder
+    progress = Progress()
+    if saved is not None and saved.exists():
+        progress = load_checkpoint(saved, parts)
+    while progress.epoch < recipe.epochs and not _out_of_patience(progress, recipe):
+        train.set_epoch(progress.epoch)
+        row = train_epoch(model, objective, parts["optimizer"], train, recipe, progress.epoch, recorder)
+        progress.epoch += 1
+        if validate is not None:
+            row |= validate(model)
+            value = row[recipe.monitor]
+            objective.after_validation(value)
+            if value >= progress.best_value:  # of equals the later: small validation parts have many equals
+                progress.best_epoch, progress.best_value = progress.epoch, value
+                if recipe.keep == "best":
+                    progress.best_state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        progress.history.append({"epoch": progress.epoch} | row)
+        if saved is not None:
+            save_checkpoint(saved, parts, progress)
+        on_epoch(progress.history[-1])
+    if progress.best_state is not None:
+        model.load_state_dict(progress.best_state)
+    return progress
+
+
+def train_epoch(
+    model: nn.Module,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    train: Batches,
+    recipe: Recipe,
+    epoch: int,
+    recorder: WeightRecorder | None = None,
+) -> Row:
+    """One pass over ``train``; returns the epoch's figures. The device is waited for once, at the end."""
+    start = time.perf_counter()
+    model.train()
+    device = next(model.parameters()).device
+    loss_sum, total_sum = torch.zeros((), device=device), torch.zeros((), device=device)
+    samples = 0
+    for step, batch in enumerate(train):
+        rate = set_learning_rate(optimizer, recipe, epoch + step / len(train))
+        with autocast(device, recipe):
+            logits = model(batch.x)
+        terms = objective.terms(logits.float(), batch.target, batch.index)
+        optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()
+        if recipe.clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        optimizer.step()
+        objective.after_step(logits.detach(), batch.target, batch.index)
+        if recorder is not None:
+            recorder.record(batch, terms.weight)
+        loss_sum += terms.loss.sum()
+        total_sum += terms.total.detach() * len(batch.target)
+        samples += len(batch.target)
+    loss, total = (torch.stack([loss_sum, total_sum]) / samples).tolist()
+    if not (math.isfinite(loss) and math.isfinite(total)):
+        raise NotFiniteError(
+            f"the loss was not finite in epoch {epoch + 1} (loss {loss}, objective {total}); "
+            "a smaller learning rate (lr) or a limit on the gradient (clip) may mend it."
+        )
+    if recorder is not None:
+        recorder.end_epoch()
+    return {
+        "seconds": time.perf_counter() - start,
+        "lr": rate,
+        "train_loss": loss,
+        "train_objective": total,
+    }
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> Predictions:
+    """Logits (float32) of every sample of ``batches``, in their order, in evaluation mode."""
+    training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    logits, target, index = [], [], []
+    for batch in batches:
+        with autocast(device, recipe):
+            logits.append(model(batch.x).float())
+        target.append(batch.target)
+        index.append(batch.index)
+    model.train(training)
+    return Predictions(*(torch.cat(part).cpu().numpy() for part in (logits, target, index)))
+
+
+def autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
+    """The context in which the model computes."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+
+
+def _out_of_patience(progress: Progress, recipe: Recipe) -> bool:
+    return recipe.patience is not None and progress.epoch - progress.best_epoch >= recipe.patience

@@ -1,0 +1,53 @@
+"""Optimisers and learning-rate schedules, as a recipe names them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from steelyard.recipe import Recipe
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module, objective: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the model's parameters and those that the objective learns (no decay)."""
+    groups = [{"params": list(model.parameters()), "weight_decay": recipe.weight_decay}]
+    learned = list(objective.parameters())
+    if learned:
+        groups.append({"params": learned, "weight_decay": 0.0})
+    if recipe.optimizer == "sgd":
+        nesterov = recipe.momentum > 0
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=recipe.lr)
+    return torch.optim.AdamW(groups, lr=recipe.lr)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: float) -> float:
+    """Set and return the learning rate at ``epoch``, a real number that grows with every step."""
+    rate = recipe.lr * rate_factor(recipe, epoch)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return rate
+
+
+def rate_factor(recipe: Recipe, epoch: float) -> float:
+    """Share of the full learning rate at ``epoch``.
+
+    >>> from steelyard.recipe import Recipe
+    >>> rate_factor(Recipe(schedule="step", epochs=100), 60.0)
+    0.1
+    """
+    done = epoch / recipe.epochs
+    factor = 1.0
+    if recipe.schedule == "step":
+        factor = recipe.drop ** sum(done >= milestone for milestone in recipe.milestones)
+    elif recipe.schedule == "cosine":
+        factor = (1 + math.cos(math.pi * done)) / 2
+    if epoch < recipe.warmup:
+        factor *= max(epoch / recipe.warmup, 1e-3)  # a rate of exactly zero would waste the first step
+    return factor

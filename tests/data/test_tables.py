@@ -1,0 +1,203 @@
+"""Tables: ``.csv`` and ``.parquet``, written here by the standard library and pyarrow."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from steelyard._checks import InputError
+from steelyard.data import Dataset, Table, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Columns = dict[str, list[Any]]
+PATIENTS: Columns = {
+    "age": [31, 54, None, 47, 62, 29],
+    "dose": [0.5, 1.25, 2.0, None, 0.25, 3.0],
+    "smokes": [True, False, None, True, False, True],
+    "site": ["arm", "leg", None, "arm", "arm", "back"],
+    "clinic": ["x", "y", "x", "x", "y", "y"],
+    "ill": ["no", "yes", "no", "no", "yes", "no"],
+}
+
+
+def write(folder: Path, columns: Columns, kind: str = "csv", delimiter: str = ",") -> str:
+    path = folder / f"patients.{kind}"
+    if kind == "parquet":
+        parquet.write_table(pa.table(columns), path)
+        return str(path)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow(columns)
+        writer.writerows(["" if v is None else v for v in row] for row in zip(*columns.values(), strict=True))
+    return str(path)
+
+
+def table_of(data: Dataset) -> Table:
+    assert isinstance(data.x, Table)
+    return data.x
+
+
+@pytest.mark.parametrize(("kind", "delimiter"), [("csv", ","), ("csv", ";"), ("csv", "\t"), ("parquet", "")])
+def test_columns_are_read_as_written(tmp_path: Path, kind: str, delimiter: str) -> None:
+    data = read(write(tmp_path, PATIENTS, kind, delimiter), target="ill")
+    table = table_of(data)
+    assert data.name == "patients"
+    assert data.classes == ("no", "yes")
+    assert data.target.tolist() == [0, 1, 0, 0, 1, 0]
+    assert table.numeric_names == ("age", "dose", "smokes")
+    assert table.categorical_names == ("site", "clinic")
+    expected = [[math.nan if v is None else float(v) for v in PATIENTS[name]] for name in table.numeric_names]
+    np.testing.assert_array_equal(table.numeric, np.array(expected).T)
+    assert table.categorical.T.tolist() == [PATIENTS["site"], PATIENTS["clinic"]]
+    assert data.notes == (
+        "column age: 1 of 6 values missing, filled with the training median",
+        "column dose: 1 of 6 values missing, filled with the training median",
+        "column smokes: 1 of 6 values missing, filled with the training median",
+        "column site: 1 of 6 values missing, kept as a category of their own",
+    )
+
+
+def test_groups_leave_the_features(tmp_path: Path) -> None:
+    data = read(write(tmp_path, PATIENTS), target="ill", group="clinic")
+    assert data.group.tolist() == [0, 1, 0, 0, 1, 1]
+    assert table_of(data).categorical_names == ("site",)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_useless_columns_are_dropped_and_said(tmp_path: Path, name: str) -> None:
+    rows = 30
+    columns = {
+        name: list(range(rows)),
+        "hollow": [None] * rows,
+        "key": [f"k{row}" for row in range(rows)],
+        "x": list(range(rows)),
+        "y": [row % 2 for row in range(rows)],
+    }
+    data = read(write(tmp_path, columns), target="y")
+    assert table_of(data).numeric_names == ("x",)
+    assert table_of(data).categorical_names == ()
+    assert data.notes == (
+        f"column {name or '(no name)'}: dropped, it has no name",
+        "column hollow: dropped, all its values are missing",
+        "column key: dropped, its text differs in every row, like an identifier",
+    )
+
+
+def test_few_rows_are_no_proof_of_an_identifier(tmp_path: Path) -> None:
+    columns = {"site": ["arm", "leg", "back"], "y": [0, 1, 1]}
+    assert table_of(read(write(tmp_path, columns), target="y")).categorical_names == ("site",)
+
+
+def test_a_split_column_gives_the_parts(tmp_path: Path) -> None:
+    parts = ["train", "Test", "valid", "train", "test", None]
+    data = read(write(tmp_path, PATIENTS | {"split": parts, "ill": [1, 1, 1, 0, 0, 0]}), target="ill")
+    assert data.part.tolist() == ["train", "test", "val", "train", "test", ""]
+    assert "split" not in table_of(data).categorical_names
+
+
+def test_a_split_column_of_other_values_is_a_feature(tmp_path: Path) -> None:
+    columns = PATIENTS | {"split": ["even", "odd", "even", "odd", "odd", "odd"]}
+    assert "split" in table_of(read(write(tmp_path, columns), target="ill")).categorical_names
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "target"),
+    [
+        ([3, 1, 3, 10, 1, 1], ("1", "3", "10"), [1, 0, 1, 2, 0, 0]),
+        ([3.0, 1.0, 3.0, 10.0, 1.0, 1.0], ("1", "3", "10"), [1, 0, 1, 2, 0, 0]),
+        ([True, False, True, True, False, True], ("False", "True"), [1, 0, 1, 1, 0, 1]),
+        (["b", "a", "b", "b", "a", "b"], ("a", "b"), [1, 0, 1, 1, 0, 1]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_classes_are_numbers_or_texts(
+    tmp_path: Path, kind: str, labels: list[Any], classes: tuple[str, ...], target: list[int]
+) -> None:
+    data = read(write(tmp_path, PATIENTS | {"ill": labels}, kind), target="ill")
+    assert (data.classes, data.target.tolist()) == (classes, target)
+
+
+def test_dates_are_days_and_dictionaries_texts(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    days = [datetime.date(1970, 1, 2), datetime.date(2000, 1, 1), None]
+    stamps = [datetime.datetime(1970, 1, 1, 12), None, datetime.datetime(1970, 1, 3)]  # noqa: DTZ001  as in a file
+    sites = pa.array(["arm", "leg", "arm"]).dictionary_encode()
+    parquet.write_table(pa.table({"day": days, "stamp": stamps, "site": sites, "y": [0, 1, 1]}), path)
+    table = table_of(read(str(path), target="y"))
+    np.testing.assert_array_equal(table.numeric, [[1, 0.5], [10957, math.nan], [math.nan, 2]])
+    assert table.categorical[:, 0].tolist() == ["arm", "leg", "arm"]
+
+
+def test_without_labels_nothing_is_dropped(tmp_path: Path) -> None:
+    columns = {name: values[:1] for name, values in PATIENTS.items()} | {"hollow": [None]}
+    data = read(write(tmp_path, columns), target="ill", labelled=False)
+    assert (data.classes, data.target.tolist(), data.notes) == ((), [-1], ())
+    assert table_of(data).categorical_names == ("site", "clinic", "hollow")
+    del columns["ill"]
+    assert len(read(write(tmp_path, columns), labelled=False)) == 1
+
+
+def test_a_column_at_fault_is_named(tmp_path: Path) -> None:
+    def message(columns: Columns, **options: Any) -> str:
+        with pytest.raises(InputError) as caught:
+            read(write(tmp_path, columns), **options)
+        return str(caught.value)
+
+    assert "expected --target COLUMN, one of age, dose, smokes, site, clinic, ill" in message(PATIENTS)
+    assert "unknown target column 'il'. Did you mean 'ill'?" in message(PATIENTS, target="il")
+    assert "unknown group column 'clinics'. Did you mean 'clinic'?" in message(
+        PATIENTS, target="ill", group="clinics"
+    )
+    assert "1 of 6 samples have no group" in message(PATIENTS, target="ill", group="site")
+    assert "1 of 6 samples have no class; fill them in" in message(PATIENTS, target="site")
+    assert "expected classes (whole numbers or texts), got 0.5" in message(
+        PATIENTS | {"dose": [0.5, 1, 2, 3, 4, 5]}, target="dose"
+    )
+    assert "only no" in message(PATIENTS | {"ill": ["no"] * 6}, target="ill")
+    infinite = PATIENTS | {"dose": [1.0, 2.0, math.inf, -math.inf, 0.0, 0.0]}
+    assert "column dose: expected finite numbers, got 2 infinite ones, the first in row 2" in message(
+        infinite, target="ill"
+    )
+    assert "expected train, val or test, got 'tset'" in message(
+        PATIENTS | {"split": ["train", "tset"] * 3}, target="ill"
+    )
+    assert "labels differ between test and train: 'yes' only in test" in message(
+        PATIENTS | {"split": ["train", "test"] * 2 + ["test", "test"]}, target="ill"
+    )
+    assert "expected columns besides the target" in message({"ill": [0, 1]}, target="ill")
+    assert "--image-size has no meaning for" in message(PATIENTS, target="ill", image_size=8)
+
+
+def test_a_file_at_fault_is_named(tmp_path: Path) -> None:
+    def message(content: str, name: str = "t.csv", **options: Any) -> str:
+        (tmp_path / name).write_text(content)
+        with pytest.raises(InputError, match=name) as caught:
+            read(str(tmp_path / name), target="y", **options)
+        return str(caught.value)
+
+    assert "cannot read the table" in message("")
+    assert "cannot read the table" in message("a,y\n1,2,3\n")
+    assert "cannot read the table" in message("no parquet", "t.parquet")
+    assert "expected rows below the column names" in message("a,y\n")
+    assert "the column 'a' is there 2 times" in message("a,a,y\n1,2,3\n")
+    assert "expected a folder of class folders or a file of type .csv, .parquet, .npz, got .xls" in message(
+        "", "t.xls"
+    )
+    parquet.write_table(pa.table({"a": [[1], [2]], "y": [0, 1]}), tmp_path / "t.parquet")
+    with pytest.raises(
+        InputError, match="column a: expected numbers, truth values, dates or texts, got list"
+    ):
+        read(str(tmp_path / "t.parquet"), target="y")
+    with pytest.raises(InputError, match="nowhere: no such file or folder, and no built-in name .*digits"):
+        read(str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="--target, --image-size has no meaning for digits"):
+        read("digits", target="y", image_size=3)

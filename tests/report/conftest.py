@@ -1,0 +1,199 @@
+"""A study on disk, written through the store's own face; no training, no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from steelyard import metrics
+from steelyard.records import Predictions
+from steelyard.studies import config
+from steelyard.studies.store import Store, fresh_folder, write_rows
+
+EVIL = "<script>alert(1)</script>"
+CLASSES = ["nv", "mel", EVIL, "price $x_1$ & more"]
+COUNTS = {"train": [600, 60, 120, 220], "val": [120, 12, 24, 44], "test": [180, 24, 36, 60]}
+SKILL = {"ce": 1.2, "balanced-ce": 1.5, "low(lam=0.1)": 2.1}
+
+
+def build_store(
+    folder: Path,
+    *,
+    methods: tuple[str, ...] = tuple(SKILL),
+    seeds: int = 3,
+    critical: tuple[str, ...] = ("mel",),
+    failed: tuple[tuple[str, int], ...] = (("balanced-ce", 2),),
+    pictures: bool = True,
+    counts: dict[str, list[int]] = COUNTS,
+    folds: int | None = None,
+) -> Store:
+    """Write a finished comparison; ``failed`` names method and seed of the runs that broke."""
+    asked = config.study(
+        {"data": {"source": "skin"}, "methods": list(methods), "seeds": seeds, "critical": critical, "folds": folds}
+    )
+    store = Store.create(folder, asked)
+    classes = CLASSES[: len(counts["test"])]
+    store.write_facts(_facts(asked, classes, methods[0], counts))
+    rows: list[dict[str, Any]] = []
+    for run in asked.runs():
+        name = str(run.method)
+        there = store.unfinished_folder(run)
+        fresh_folder(there)
+        if (name, run.seed) in failed:
+            (there / "failure.txt").write_text(f"loss is nan after epoch 3 {EVIL}", encoding="utf-8")
+        else:
+            rows += _write_run(there, run, name, counts, critical_numbers(classes, critical))
+        store.finish(run)
+    store.write_results(rows)
+    total = sum(map(sum, counts.values()))
+    store.write_groups(np.arange(total) // 2)
+    if pictures:
+        rng = np.random.default_rng(5)
+        rows_shown = np.arange(total)
+        images = rng.integers(0, 255, (total, 3, 12, 12), dtype=np.uint8)
+        store.write_samples(rows_shown, images, [f"lesion_<b>{i}</b>.jpg" for i in rows_shown])
+    return store
+
+
+def critical_numbers(classes: list[str], critical: tuple[str, ...]) -> list[int]:
+    return [classes.index(name) for name in critical]
+
+
+def _facts(asked: config.Study, classes: list[str], baseline: str, counts: dict[str, list[int]]) -> dict[str, Any]:
+    every = np.sum([counts[part] for part in ("train", "val", "test")], axis=0).tolist()
+    return {
+        "name": "skin",
+        "kind": "image",
+        "classes": classes,
+        "critical": critical_numbers(classes, asked.critical),
+        "baseline": baseline,
+        "notes": [f"3 unreadable images were left out, among them {EVIL}.jpg"],
+        "counts": counts | {"all": every},
+        "grouped": True,
+        "versions": {"steelyard": "0.1.0", "python": "3.11"},
+        "machine": "2 CPU cores",
+        "command": f"steelyard compare skin --methods ce,low --note '{EVIL}'",
+    }
+
+
+def _write_run(
+    folder: Path, run: config.Run, name: str, counts: dict[str, list[int]], critical: list[int]
+) -> list[dict[str, Any]]:
+    start, found = 0, {}
+    for part in ("train", "val", "test"):
+        target = np.repeat(np.arange(len(counts[part])), counts[part])
+        index = np.arange(start, start + target.size)
+        start += target.size
+        if part == "train":
+            continue
+        found[part] = _predict(target, index, name, run.seed)
+        found[part].save(folder / f"{part}.npz")
+    _write_training(folder, run, name, counts)
+    rows = _rows(found, critical, run)
+    if critical:
+        rows += [row | {"method": f"{name} + logit adjustment", "value": row["value"] * 0.97} for row in rows]
+    return rows
+
+
+def _predict(target: np.ndarray, index: np.ndarray, name: str, seed: int) -> Predictions:
+    shared = np.random.default_rng(index[0])  # a hard sample is hard for every method
+    own = np.random.default_rng([seed, len(name), int(index[0])])
+    classes = int(target.max()) + 1
+    logits = shared.normal(size=(target.size, classes)) + 0.6 * own.normal(size=(target.size, classes))
+    logits += SKILL.get(name, 1.3) * np.eye(classes)[target]
+    logits[:, 0] += 1.6 - 0.5 * SKILL.get(name, 1.3)
+    shuffled = own.permutation(target.size)
+    return Predictions(logits[shuffled].astype(np.float32), target[shuffled], index[shuffled])
+
+
+def _write_training(folder: Path, run: config.Run, name: str, counts: dict[str, list[int]]) -> None:
+    rng = np.random.default_rng([run.seed, len(name)])
+    epochs, skill = 6, SKILL.get(name, 1.3)
+    history = [
+        {
+            "epoch": epoch,
+            "seconds": 1.5,
+            "lr": 0.1,
+            "train_loss": 2 / (epoch + skill) + 0.05 * rng.random(),
+            "val_loss": 2.2 / (epoch + skill) + 0.1 * rng.random(),
+            "val_balanced_accuracy": 0.8 - 0.5 / (epoch + skill) + 0.03 * rng.random(),
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+    write_rows(folder / "history.csv", list(history[0]), history)
+    facts = {
+        "counts": counts,
+        "best_epoch": 5,
+        "epochs": epochs,
+        "seconds": 9.0,
+        "seconds_per_epoch": 1.5,
+        "peak_memory": 300 * 2**20,
+        "device": "cpu",
+        "parameters": 61706,
+    }
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    if name.startswith("low"):
+        target = np.repeat(np.arange(len(counts["train"])), counts["train"])
+        mean = np.where(target == 0, 0.7, 1.6) + rng.random(target.size)
+        per_class = np.linspace(1, 2, epochs)[:, None] * np.linspace(0.7, 1.5, len(counts["train"]))
+        np.savez(
+            folder / "weights.npz",
+            index=np.arange(target.size),
+            target=target,
+            mean=mean,
+            last=mean,
+            count=np.full(target.size, epochs),
+            class_mean=per_class,
+            class_sd=per_class / 4,
+        )
+
+
+def _rows(parts: dict[str, Predictions], critical: list[int], run: config.Run) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for part, p in parts.items():
+        truth, said = p.target, p.decision
+        values = {
+            "accuracy": metrics.accuracy(truth, said),
+            "balanced_accuracy": metrics.balanced_accuracy(truth, said),
+            "mean_auc": metrics.mean_auc(truth, p.probability),
+            "mean_f1": metrics.mean_f1(truth, said),
+            "g_mean": metrics.g_mean(truth, said),
+            "ece": 0.1,
+            "brier": float(((p.probability - np.eye(p.logits.shape[1])[truth]) ** 2).sum(axis=1).mean()),
+        }
+        for c, value in enumerate(metrics.recall_per_class(truth, said)):
+            values[f"recall[{CLASSES[c]}]"] = float(value)
+        if critical:
+            values |= _at_critical(parts, part, critical)
+        key = {"method": str(run.method), "seed": run.seed, "fold": run.fold, "split": part}
+        rows += [key | {"metric": metric, "value": value} for metric, value in values.items()]
+    return rows
+
+
+def _at_critical(parts: dict[str, Predictions], part: str, critical: list[int]) -> dict[str, float]:
+    score = {name: log_odds(p, critical) for name, p in parts.items()}
+    positive = {name: np.isin(p.target, critical) for name, p in parts.items()}
+    found = {
+        "auc": metrics.auc(positive[part], score[part]),
+        "average_precision": metrics.average_precision(positive[part], score[part]),
+        "fpr_at_tpr": metrics.fpr_at_tpr(positive[part], score[part], 0.95),
+    }
+    if part == "test":
+        alarm = score["test"] >= metrics.threshold_at_tpr(positive["val"], score["val"], 0.95)
+        found["sensitivity"] = float(alarm[positive["test"]].mean())
+        found["false_alarm_rate"] = float(alarm[~positive["test"]].mean())
+    return found
+
+
+def log_odds(p: Predictions, critical: list[int]) -> np.ndarray:
+    share = p.probability[:, critical].sum(axis=1)
+    return np.asarray(np.log(share) - np.log1p(-share))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return build_store(tmp_path_factory.mktemp("study") / "out")

@@ -1,0 +1,152 @@
+"""Whoever adds a row to the catalog is tested without writing a line."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from steelyard import LOW, Objective, catalog, losses, testing, weighting
+
+FACTS = catalog.Facts(class_counts=[60, 6, 0], num_samples=66)
+
+
+@pytest.mark.parametrize("word", catalog.LOSSES)
+def test_every_loss(word: str) -> None:
+    testing.check_loss(catalog.build("loss", catalog.LOSSES, catalog.Word(word), FACTS))
+
+
+@pytest.mark.parametrize("word", catalog.WEIGHTINGS)
+def test_every_weighting(word: str) -> None:
+    testing.check_weighting(catalog.build("weighting", catalog.WEIGHTINGS, catalog.Word(word), FACTS))
+
+
+@pytest.mark.parametrize("word", catalog.METHODS)
+def test_every_method(word: str) -> None:
+    testing.check_objective(catalog.method(word, FACTS))
+
+
+@pytest.mark.parametrize("word", catalog.LOSSES)
+def test_low_over_every_loss(word: str) -> None:
+    testing.check_objective(catalog.method(f"low(loss={word})", FACTS))
+
+
+@pytest.mark.parametrize("word", catalog.LOSSES)
+def test_every_loss_reduces(word: str) -> None:
+    assert "reduction" in inspect.signature(catalog.LOSSES[word]).parameters
+
+
+def test_a_users_own_callable_is_checked_too() -> None:
+    testing.check_objective(LOW(nn.CrossEntropyLoss(reduction="none")))
+
+
+class Broken(losses.Loss):
+    """Cross-entropy with one fault, to see that the checks find it."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(logits.float(), target.long(), reduction="none", ignore_index=-7)
+        if self.fault == "mean":
+            return loss.mean()
+        if self.fault == "leak":
+            return loss.double() + logits.mean()
+        if self.fault == "gradient":
+            return loss.double().detach() + logits[:, 0] - logits[:, 0].detach()
+        return loss.double()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("mean", "expected 6 losses of 6 samples"),
+        ("gradient", "the gradient is not that of the values"),
+        ("precision", "the gradient is not that of the values, or not in float64"),
+    ],
+)
+def test_a_broken_loss_is_found(fault: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        testing.check_loss(Broken(fault))
+
+
+def ce(logits: Tensor, target: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits, target, reduction="none")
+
+
+FAULTS: dict[str, tuple[Any, str]] = {
+    "leak": (lambda z, y: ce(z, y) + z.mean(), "depends on another sample's logits"),
+    "overflow": (lambda z, y: -z.softmax(1).gather(1, y.unsqueeze(1)).squeeze(1).log(), "is not finite"),
+    "hidden NaN": (lambda z, y: ce(z.nan_to_num(), y), "a logit of nan gives the finite loss"),
+    "no checks": (ce, "target of shape"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_callable_is_found(fault: str) -> None:
+    loss, message = FAULTS[fault]
+    with pytest.raises(AssertionError, match=message):
+        testing.check_loss(loss)
+
+
+class Wrong(weighting.Weighting):
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def forward(self, signal: Any) -> Tensor:
+        n = len(signal.loss)
+        return {
+            "shape": torch.ones(n, 1),
+            "sign": torch.full((n,), -1.0),
+            "order": torch.arange(n).float(),
+            "gradient": torch.ones(n, requires_grad=True),
+        }[self.fault]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("shape", "expected 6 weights"),
+        ("sign", "finite and >= 0"),
+        ("order", "place"),
+        ("gradient", "no gradient"),
+    ],
+)
+def test_a_broken_weighting_is_found(fault: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        testing.check_weighting(Wrong(fault))
+
+
+def test_a_broken_objective_is_found() -> None:
+    class Doubled(Objective):
+        def terms(self, *args: Any) -> Any:
+            terms = super().terms(*args)
+            return type(terms)(2 * terms.total, terms.loss, terms.weight)
+
+    with pytest.raises(AssertionError, match=r"total is not mean\(weight \* loss\)"):
+        testing.check_objective(Doubled(losses.CrossEntropy()))
+
+
+def test_a_loss_that_forgets_its_state_is_found() -> None:
+    class Forgetful(losses.CrossEntropy):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("factor", torch.tensor(2.0))
+
+        def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
+            return self.factor * super().per_sample(logits, target)
+
+        def per_sample_and_grad(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+            loss, grad = super().per_sample_and_grad(logits, target)
+            return self.factor * loss, self.factor * grad
+
+        def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+            """Loads nothing."""
+
+    with pytest.raises(AssertionError, match="saved state does not restore"):
+        testing.check_loss(Forgetful())

@@ -1,0 +1,172 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from steelyard.data import Batches
+from steelyard.losses import CrossEntropy
+from steelyard.models import MODELS
+from steelyard.objective import LOW, Objective
+from steelyard.recipe import Recipe
+from steelyard.training import NotFiniteError, WeightRecorder, fit, predict
+from steelyard.training.checkpoint import Row
+
+MakeBatches = Callable[..., Batches]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(5)
+    return MODELS["lenet5"]((1, 8, 8), 3, dropout=0.3)
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def test_trains_like_the_loop_written_by_hand(make_batches: MakeBatches) -> None:
+    recipe = Recipe(
+        epochs=3, optimizer="sgd", lr=0.05, momentum=0.8, weight_decay=0.01, schedule="constant", clip=0.5
+    )
+    model = network()
+    torch.manual_seed(9)
+    fit(model, Objective(CrossEntropy()), make_batches(), recipe)
+
+    hand = network().train()
+    torch.manual_seed(9)
+    optimizer = torch.optim.SGD(hand.parameters(), lr=0.05, momentum=0.8, nesterov=True, weight_decay=0.01)
+    batches = make_batches()
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        for batch in batches:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(hand(batch.x), batch.target).backward()
+            nn.utils.clip_grad_norm_(hand.parameters(), 0.5)
+            optimizer.step()
+    for ours, theirs in zip(weights(model), weights(hand), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+class Killed(Exception):  # noqa: N818 - stands for a kill signal
+    pass
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_killed_training_goes_on_to_the_same_numbers(
+    make_batches: MakeBatches, tmp_path: Path, optimizer: str
+) -> None:
+    recipe = Recipe.model_validate({"epochs": 5, "optimizer": optimizer, "keep": "best", "monitor": "val_x"})
+    target = torch.arange(50) % 3
+
+    def train(saved: Path, kill_at: int | None = None) -> tuple[nn.Module, WeightRecorder, list[Row]]:
+        model, recorder = network(), WeightRecorder(target, 3)
+        values = iter([0.1, 0.5, 0.4, 0.5, 0.2])
+
+        def stop(row: Row) -> None:
+            if row["epoch"] == kill_at:
+                raise Killed
+
+        done = 0 if not saved.exists() else 2
+        for _ in range(done):
+            next(values)
+        torch.manual_seed(9)  # another process starts with other random states; the checkpoint restores them
+        progress = fit(
+            model,
+            LOW(lam=0.1),
+            make_batches(),
+            recipe,
+            validate=lambda _: {"val_x": next(values)},
+            recorder=recorder,
+            saved=saved,
+            on_epoch=stop,
+        )
+        return model, recorder, progress.history
+
+    whole, whole_recorder, whole_history = train(tmp_path / "whole.pt")
+    with pytest.raises(Killed):
+        train(tmp_path / "killed.pt", kill_at=2)
+    torch.manual_seed(12345)
+    resumed, recorder, history = train(tmp_path / "killed.pt")
+    for one, other in zip(weights(whole), weights(resumed), strict=True):
+        assert torch.equal(one, other)
+    for name, value in whole_recorder.state_dict().items():
+        assert torch.equal(value, recorder.state_dict()[name]), name
+    timeless = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+        for rows in (whole_history, history)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_the_best_epoch_is_kept_and_of_equals_the_later(make_batches: MakeBatches) -> None:
+    seen: list[list[Tensor]] = []
+
+    def validate(model: nn.Module) -> Row:
+        seen.append(weights(model))
+        return {"val_x": [0.1, 0.7, 0.7, 0.3][len(seen) - 1]}
+
+    model = network()
+    recipe = Recipe(epochs=4, monitor="val_x", keep="best")
+    progress = fit(model, Objective(CrossEntropy()), make_batches(), recipe, validate=validate)
+    assert progress.best_epoch == 3
+    assert all(torch.equal(one, other) for one, other in zip(weights(model), seen[2], strict=True))
+    assert not torch.equal(seen[2][0], seen[3][0])
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 4), (None, 6)])
+def test_training_stops_when_patience_ends(
+    make_batches: MakeBatches, patience: int | None, epochs: int
+) -> None:
+    values = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
+    recipe = Recipe(epochs=6, patience=patience, monitor="val_x")
+    progress = fit(
+        network(),
+        Objective(CrossEntropy()),
+        make_batches(),
+        recipe,
+        validate=lambda _: {"val_x": next(values)},
+    )
+    assert len(progress.history) == epochs
+    assert progress.best_epoch == 2
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(make_batches: MakeBatches) -> None:
+    recipe = Recipe(epochs=3, optimizer="sgd", lr=1e30, schedule="constant")
+    with pytest.raises(NotFiniteError, match=r"not finite in epoch 1 .*a smaller learning rate \(lr\)"):
+        fit(network(), Objective(CrossEntropy()), make_batches(), recipe)
+
+
+def test_history_holds_the_mean_loss_of_the_epoch(make_batches: MakeBatches) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    expected = Objective(CrossEntropy())
+    batches = make_batches(shuffle=False)
+    with torch.no_grad():
+        losses = [nn.functional.cross_entropy(model(b.x), b.target, reduction="none") for b in batches]
+    recipe = Recipe(epochs=1, lr=1e-12)  # in effect the weights stay
+    (row,) = fit(model, expected, batches, recipe).history
+    assert row["train_loss"] == pytest.approx(torch.cat(losses).mean().item(), rel=1e-5)
+    assert row["train_objective"] == pytest.approx(row["train_loss"], rel=1e-5)
+
+
+def test_bfloat16_trains_near_float32(make_batches: MakeBatches) -> None:
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        recipe = Recipe.model_validate({"epochs": 5, "precision": precision})
+        losses.append(fit(network(), LOW(), make_batches(), recipe).history[-1]["train_loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert losses[1] != losses[0]
+
+
+def test_predictions_are_those_of_the_model_in_order_and_leave_its_mode(make_batches: MakeBatches) -> None:
+    model = network().train()
+    batches = make_batches(range(10, 40), shuffle=False)
+    predictions = predict(model, batches, Recipe())
+    assert model.training
+    model.eval()
+    with torch.no_grad():
+        expected = torch.cat([model(batch.x) for batch in batches])
+    np.testing.assert_allclose(predictions.logits, expected.numpy(), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(predictions.index, np.arange(10, 40))
+    np.testing.assert_array_equal(predictions.target, np.arange(10, 40) % 3)
