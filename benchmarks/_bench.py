@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -38,7 +38,7 @@ def alternate(a: Callable[[], object], b: Callable[[], object], repeats: int) ->
 def machine() -> dict[str, Any]:
     """Where and when a figure was taken."""
     return {
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "processor": _processor(),
         "cpus": os.cpu_count(),
         "system": platform.platform(),

@@ -1,7 +1,7 @@
 """Measures of a million scores, 5 % of them positive, against the libraries and the published algorithm.
 
-AUC and FPR at TPR against scikit-learn; DeLong's test against Sun and Xu's (2014) algorithm, once with their loop
-over ties and once with SciPy's ranks. Goal: at least as fast.
+AUC and FPR at TPR against scikit-learn; DeLong's test against Sun and Xu's (2014) algorithm, once with a loop
+over ties as published and once with SciPy's ranks. Goal: at least as fast.
 
     python benchmarks/metrics.py [--save]
 """

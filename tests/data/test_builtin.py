@@ -209,7 +209,7 @@ def test_fetch_refuses_an_archive_that_writes_outside(
 
 def test_fetch_says_what_it_cannot_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "SOURCES", {"mnist": (Source((tmp_path / "no.gz").as_uri(), ""),)})
-    with pytest.raises(InputError, match="cannot download file:.*no.gz"):
+    with pytest.raises(InputError, match=r"cannot download file:.*no.gz"):
         fetch("mnist", tmp_path)
     with pytest.raises(InputError, match="Did you mean 'mnist'"):
         fetch("mnits", tmp_path)

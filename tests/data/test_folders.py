@@ -154,10 +154,10 @@ def test_a_cut_off_image_is_found_too(folder: Path) -> None:
     noise = RNG.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     put(bad, noise)
     bad.write_bytes(bad.read_bytes()[:2000])  # the header is whole
-    with pytest.raises(InputError, match="cannot read the image .*bad.jpg"):
+    with pytest.raises(InputError, match=r"cannot read the image .*bad.jpg"):
         read(str(folder))
     files = read(str(folder), memory_limit=10)
-    with pytest.raises(InputError, match="cannot read the image .*bad.jpg"):
+    with pytest.raises(InputError, match=r"cannot read the image .*bad.jpg"):
         files.x.decoded(np.arange(5))
     assert len(read(str(folder), memory_limit=10, skip_unreadable=True)) == 4
 
@@ -204,7 +204,7 @@ def test_other_bad_folders_are_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "naming",
-    [lambda c, n: f"{c}/{n}.png", lambda c, n: f"{n}.png", lambda c, n: n],
+    [lambda c, n: f"{c}/{n}.png", lambda _, n: f"{n}.png", lambda _, n: n],
     ids=["path", "name", "stem"],
 )
 @pytest.mark.parametrize("place", ["inside", "beside", "given"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import datetime
+import datetime as dt
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -128,8 +128,8 @@ def test_classes_are_numbers_or_texts(
 
 def test_dates_are_days_and_dictionaries_texts(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
-    days = [datetime.date(1970, 1, 2), datetime.date(2000, 1, 1), None]
-    stamps = [datetime.datetime(1970, 1, 1, 12), None, datetime.datetime(1970, 1, 3)]  # noqa: DTZ001  as in a file
+    days = [dt.date(1970, 1, 2), dt.date(2000, 1, 1), None]
+    stamps = [dt.datetime(1970, 1, 1, 12), None, dt.datetime(1970, 1, 3)]  # noqa: DTZ001  as in a file
     sites = pa.array(["arm", "leg", "arm"]).dictionary_encode()
     parquet.write_table(pa.table({"day": days, "stamp": stamps, "site": sites, "y": [0, 1, 1]}), path)
     table = table_of(read(str(path), target="y"))
@@ -197,7 +197,7 @@ def test_a_file_at_fault_is_named(tmp_path: Path) -> None:
         InputError, match="column a: expected numbers, truth values, dates or texts, got list"
     ):
         read(str(tmp_path / "t.parquet"), target="y")
-    with pytest.raises(InputError, match="nowhere: no such file or folder, and no built-in name .*digits"):
+    with pytest.raises(InputError, match=r"nowhere: no such file or folder, and no built-in name .*digits"):
         read(str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="--target, --image-size has no meaning for digits"):
         read("digits", target="y", image_size=3)

@@ -6,7 +6,7 @@ import cvxopt
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.optimize import minimize
@@ -49,6 +49,7 @@ def projected(v: np.ndarray, total: float) -> np.ndarray:
     return project_simplex(torch.from_numpy(v), total).numpy()
 
 
+@settings(deadline=None)
 @given(VECTORS, TOTALS)
 def test_projection_agrees_with_bisection(v: np.ndarray, total: float) -> None:
     np.testing.assert_allclose(projected(v, total), by_bisection(v, total), rtol=0, atol=1e-10)
@@ -66,6 +67,7 @@ def test_projection_agrees_with_a_general_optimiser() -> None:
     np.testing.assert_allclose(projected(v, 3.0), found.x, rtol=0, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(VECTORS, TOTALS)
 def test_projection_is_feasible_and_idempotent(v: np.ndarray, total: float) -> None:
     w = projected(v, total)
@@ -74,6 +76,7 @@ def test_projection_is_feasible_and_idempotent(v: np.ndarray, total: float) -> N
     np.testing.assert_allclose(projected(w, total), w, rtol=0, atol=1e-10)
 
 
+@settings(deadline=None)
 @given(VECTORS, TOTALS, st.floats(-1e3, 1e3), st.randoms(use_true_random=False))
 def test_projection_ignores_a_shift_and_follows_the_order(
     v: np.ndarray, total: float, shift: float, random: object
@@ -130,6 +133,7 @@ G = hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 10))
 LAM = st.floats(1e-3, 1e3)
 
 
+@settings(deadline=None)
 @given(G, LAM, st.floats(-10, 10))
 def test_low_facts(g: np.ndarray, lam: float, shift: float) -> None:
     w = low_weights(torch.from_numpy(g), lam).numpy()

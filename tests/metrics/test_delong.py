@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -100,7 +100,6 @@ def test_too_few_of_a_class_is_nan(target: list[int]) -> None:
     assert math.isnan(metrics.delong_interval(target, [1.0, 2.0, 3.0]).high)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_order_of_samples_does_not_matter(seed: int) -> None:
     target, a, b = drawn(seed, 15, 25, ties=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,9 @@ from steelyard import metrics
 from steelyard.records import Predictions
 from steelyard.studies import config
 from steelyard.studies.store import Store, fresh_folder, write_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVIL = "<script>alert(1)</script>"
 CLASSES = ["nv", "mel", EVIL, "price $x_1$ & more"]
@@ -33,7 +35,13 @@ def build_store(
 ) -> Store:
     """Write a finished comparison; ``failed`` names method and seed of the runs that broke."""
     asked = config.study(
-        {"data": {"source": "skin"}, "methods": list(methods), "seeds": seeds, "critical": critical, "folds": folds}
+        {
+            "data": {"source": "skin"},
+            "methods": list(methods),
+            "seeds": seeds,
+            "critical": critical,
+            "folds": folds,
+        }
     )
     store = Store.create(folder, asked)
     classes = CLASSES[: len(counts["test"])]
@@ -63,7 +71,9 @@ def critical_numbers(classes: list[str], critical: tuple[str, ...]) -> list[int]
     return [classes.index(name) for name in critical]
 
 
-def _facts(asked: config.Study, classes: list[str], baseline: str, counts: dict[str, list[int]]) -> dict[str, Any]:
+def _facts(
+    asked: config.Study, classes: list[str], baseline: str, counts: dict[str, list[int]]
+) -> dict[str, Any]:
     every = np.sum([counts[part] for part in ("train", "val", "test")], axis=0).tolist()
     return {
         "name": "skin",

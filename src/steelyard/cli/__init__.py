@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import sys
 
+import typer
+
 from steelyard._checks import InputError
 from steelyard.cli.verbs import app
 
 __all__ = ["app", "main"]
 
+MISTAKES = (InputError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
 
 def main() -> None:
     """Run the command; a mistake of the user's becomes one line on stderr and exit code 2."""
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     try:
-        app()
-    except (InputError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        print("steelyard:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - this is the command
-        sys.exit(2)
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:
+        sys.exit(1)
+    except typer.TyperException as error:
+        message = getattr(error, "format_message", error.__str__)()
+        _refuse(f"{message.rstrip('.')}. See {' '.join(_command())} --help.")
+    except MISTAKES as error:
+        _refuse(str(error))
+
+
+def _command() -> list[str]:
+    """The command and its verb, as far as they were understood."""
+    verbs = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+    return ["steelyard", *(word for word in sys.argv[1:2] if word in {*verbs, "datasets"})]
+
+
+def _refuse(message: str) -> None:
+    print("steelyard:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from steelyard._checks import InputError
 from steelyard.recipe import Frozen, Recipe
 from steelyard.studies.config import Data, Study, read_study, study
 from steelyard.words import Word, split
@@ -113,6 +114,8 @@ def _value(name: str, text: Any) -> Any:
         parts = split(text)
         return [Word.parse(part) for part in parts] if name == "methods" else parts
     if name == "image_size":
-        sizes = [int(part) if part.isdigit() else part for part in re.split(r"[x,]", text)]
+        if not re.fullmatch(r"\d+(x\d+)?", text):
+            raise InputError(f"expected --image-size as 64, or as height x width 48x64, got {text!r}.")
+        sizes = [int(part) for part in text.split("x")]
         return sizes[0] if len(sizes) == 1 else sizes
     return text

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="steelyard",
     help="Train classifiers that do not miss the rare class, and compare methods honestly on your data.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )

@@ -125,13 +125,16 @@ class Dataset:
             raise InputError(
                 f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}."
             )
-        in_part = {part: self.counts(np.flatnonzero(self.part == part)) > 0 for part in PARTS}
-        if not (in_part["train"].any() and in_part["test"].any()):
+        train, val, test = (
+            self.counts(np.flatnonzero(np.isin(self.part, names))) > 0
+            for names in (("train", ""), ("val",), ("test",))
+        )
+        if not train.any():
             return
         for here, there, wrong in (
-            ("train", "test", in_part["train"] & ~in_part["test"]),
-            ("test", "train", in_part["test"] & ~in_part["train"]),
-            ("val", "train", in_part["val"] & ~in_part["train"]),
+            ("train", "test", train & ~test & test.any()),
+            ("test", "train", test & ~train),
+            ("val", "train", val & ~train),
         ):
             if wrong.any():
                 names = ", ".join(repr(self.classes[c]) for c in np.flatnonzero(wrong))

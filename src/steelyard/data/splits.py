@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,13 @@ class Split:
     train: Rows
     val: Rows
     test: Rows
+
+
+class _Share(NamedTuple):
+    """What one part is to get of every class."""
+
+    part: float  # of its samples
+    least: int = 1  # samples, or groups
 
 
 def split(
@@ -60,22 +67,28 @@ def split(
     """
     between("val_fraction", val_fraction, 0, 0.9)
     _check_groups(dataset)
-    test, pool = _test_and_rest(dataset, fold, folds, test_fraction)
+    val = np.flatnonzero(dataset.part == "val")
+    draws_val = not len(val) and val_fraction > 0
+    test, pool = _test_and_rest(dataset, fold, folds, test_fraction, rest=2 if draws_val else 1)
     if imbalance is not None:
         pool = imbalance(pool)
-    val = np.flatnonzero(dataset.part == "val")
-    if not len(val) and val_fraction > 0:
+    if draws_val:
         stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_VAL, fold)))
         needs = "a training and a validation part (val_fraction 0 or a milder imbalance would help)"
-        dealt = _dealt(dataset, pool, [1 - val_fraction, val_fraction], stream, needs)
+        dealt = _dealt(dataset, pool, [_Share(1 - val_fraction), _Share(val_fraction)], stream, needs)
         val, pool = pool[dealt == 1], pool[dealt == 0]
     if not len(pool):
         raise InputError(f"{dataset.name}: expected training samples, got only those of other parts.")
     return Split(pool, val, test)
 
 
-def _test_and_rest(dataset: Dataset, fold: int, folds: int | None, test_fraction: float) -> tuple[Rows, Rows]:
-    """The test rows, and those that are neither test nor the source's own validation part."""
+def _test_and_rest(
+    dataset: Dataset, fold: int, folds: int | None, test_fraction: float, rest: int
+) -> tuple[Rows, Rows]:
+    """The test rows, and those that are neither test nor the source's own validation part.
+
+    The latter have at least ``rest`` samples or groups of each class.
+    """
     test = np.flatnonzero(dataset.part == "test")
     pool = np.flatnonzero((dataset.part == "train") | (dataset.part == ""))
     stream = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(_TEST,)))
@@ -85,32 +98,32 @@ def _test_and_rest(dataset: Dataset, fold: int, folds: int | None, test_fraction
         if len(test):
             return test, pool
         between("test_fraction", test_fraction, 0.01, 0.9)
-        dealt = _dealt(
-            dataset, pool, [1 - test_fraction, test_fraction], stream, "a training and a test part"
-        )
+        shares = [_Share(1 - test_fraction, least=rest), _Share(test_fraction)]
+        dealt = _dealt(dataset, pool, shares, stream, "a test part and what is left")
         return pool[dealt == 1], pool[dealt == 0]
     if len(test):
         raise InputError(f"{dataset.name} comes with a test part of its own; leave folds out.")
     if folds < 2 or not 0 <= fold < folds:
         raise InputError(f"expected at least 2 folds and fold in 0..folds - 1, got {folds} and {fold}.")
-    dealt = _dealt(dataset, pool, [1 / folds] * folds, stream, f"{folds} folds (fewer would help)")
+    equal = _Share(1 / folds, least=-(-rest // (folds - 1)))  # so that the other folds together hold the rest
+    dealt = _dealt(dataset, pool, [equal] * folds, stream, f"{folds} folds (fewer would help)")
     return pool[dealt == fold], pool[dealt != fold]
 
 
 def _dealt(
-    dataset: Dataset, rows: Rows, shares: Sequence[float], rng: np.random.Generator, needs: str
+    dataset: Dataset, rows: Rows, shares: Sequence[_Share], rng: np.random.Generator, needs: str
 ) -> Rows:
-    """The part, 0 to P-1, that each of ``rows`` falls to: by ``shares`` in each class, groups undivided."""
+    """The part, 0 to P-1, that each of ``rows`` falls to: ``shares`` of each class, groups undivided."""
     target = dataset.target.numpy()[rows]
     group = None if dataset.group is None else dataset.group[rows]
     units = "samples" if group is None else "groups"
     for c, name in enumerate(dataset.classes):
         mine = target == c
         number = int(mine.sum()) if group is None else len(np.unique(group[mine]))
-        if number < len(shares):
+        if number < sum(share.least for share in shares):
             raise InputError(
                 f"{dataset.name}: the class {name!r} has {number} {units} for {needs}; "
-                f"it needs at least {len(shares)}, or leave the class out."
+                f"it needs at least {sum(share.least for share in shares)}, or leave the class out."
             )
     dealt = _deal(target, shares, rng) if group is None else _deal_groups(target, group, shares, rng)
     for c, name in enumerate(dataset.classes):
@@ -122,25 +135,26 @@ def _dealt(
     return dealt
 
 
-def _deal(target: Rows, shares: Sequence[float], rng: np.random.Generator) -> Rows:
+def _deal(target: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> Rows:
     """Stratified: each class is shuffled and cut by the shares, each part within one sample of its own."""
     dealt = np.empty(len(target), dtype=np.int64)
+    least = np.array([share.least for share in shares])
     owed = np.zeros(len(shares))  # what rounding has withheld from each part so far keeps their sizes even
     for c in np.unique(target):
         mine = rng.permutation(np.flatnonzero(target == c))
-        exact = np.array(shares) * len(mine)
+        exact = np.array([share.part for share in shares]) * len(mine)
         sizes = np.floor(exact + 1e-9).astype(np.int64)
         upped = np.lexsort((owed, exact - sizes > 1e-9))[::-1][: len(mine) - sizes.sum()]
         sizes[upped] += 1
-        while not sizes.all():
-            sizes[sizes.argmin()] += 1
-            sizes[sizes.argmax()] -= 1
+        while (sizes < least).any():
+            sizes[(sizes - least).argmin()] += 1
+            sizes[(sizes - least).argmax()] -= 1
         owed += exact - sizes
         dealt[mine] = np.repeat(np.arange(len(shares)), sizes)
     return dealt
 
 
-def _deal_groups(target: Rows, group: Rows, shares: Sequence[float], rng: np.random.Generator) -> Rows:
+def _deal_groups(target: Rows, group: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> Rows:
     """Greedy: groups of the rarest class first, large before small, each to the part that lacks it most."""
     total = np.bincount(target)
     groups, number = np.unique(group, return_inverse=True)
@@ -150,20 +164,22 @@ def _deal_groups(target: Rows, group: Rows, shares: Sequence[float], rng: np.ran
     rarest = np.where(held > 0, rarity, len(total)).argmin(axis=1)
     shuffled = rng.permutation(len(groups))
     order = shuffled[np.lexsort((-held.sum(axis=1)[shuffled], rarity[rarest[shuffled]]))]
-    lacking = np.outer(shares, total)  # (P, C) samples still wanted
+    lacking = np.outer([share.part for share in shares], total)  # (P, C) samples still wanted
     waiting = np.bincount(rarest, minlength=len(total))  # groups of each rarest class still to come
-    has = np.zeros(lacking.shape, dtype=bool)
+    owed = np.repeat(
+        [[share.least] for share in shares], len(total), axis=1
+    )  # (P, C) groups at least still due
     part = np.empty(len(groups), dtype=np.int64)
     for g in order:
         c = rarest[g]
         choice = np.arange(len(shares))
-        if waiting[c] <= (~has[:, c]).sum():  # the last chance that every part gets a group of this class
-            choice = np.flatnonzero(~has[:, c])
+        if waiting[c] <= owed[:, c].sum():
+            choice = np.flatnonzero(owed[:, c])
         best = choice[np.lexsort((lacking[choice].sum(axis=1), lacking[choice, c]))[-1]]
         part[g] = best
         waiting[c] -= 1
         lacking[best] -= held[g]
-        has[best] |= held[g] > 0
+        owed[best] = np.maximum(owed[best] - (held[g] > 0), 0)
     return part[number]
 
 

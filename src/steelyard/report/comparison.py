@@ -81,16 +81,16 @@ def tied_with_best(evidence: Evidence, measure: str, best: str) -> set[str]:
         if name != best and len(pairs) > 1:
             names.append(name)
             p_values.append(_p_over_runs(evidence, pairs))
-    corrected = holm(p_values) if names else []
+    corrected = holm(p_values)
     return {name for name, p in zip(names, corrected, strict=True) if not p < ALPHA}
 
 
 def percentiles(resampled: NDArray[np.float64]) -> tuple[float, float, float]:
     """95 % interval of a difference from its resamples, and the two-sided p-value that goes with it.
 
-    Plain percentiles: for a rate at a high sensitivity, which hangs on the few lowest positives, they hold the
-    true difference more often than normal, pivotal or bias-corrected intervals (measured on Gaussian scores).
-    The p-value is twice the share of resamples on the rarer side of 0, and never below 2 / (B + 1).
+    Plain percentiles: for a rate at a high sensitivity, which hangs on the few lowest positives, they hold
+    the true difference more often than normal, pivotal or bias-corrected intervals (measured on Gaussian
+    scores). The p-value is twice the share of resamples on the rarer side of 0, and never below 2 / (B + 1).
 
     >>> low, high, p = percentiles(np.linspace(-1.0, 3.0, 999))
     >>> round(low, 2), round(high, 2), round(p, 2)
@@ -136,7 +136,7 @@ def _compare(
 
 
 def _with_holm(family: list[Comparison]) -> list[Comparison]:
-    corrected = holm([one.p_value for one in family]) if family else []
+    corrected = holm([one.p_value for one in family])
     return [replace(one, p_holm=float(p)) for one, p in zip(family, corrected, strict=True)]
 
 

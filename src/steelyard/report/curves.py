@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steelyard.metrics import average_precision, precision_recall_curve, reliability_curve, roc_curve
-from steelyard.report.figure import INK, MUTED, SURFACE, Look, Plot, axes, legend, listed, short, svg
+from steelyard.report.figure import MUTED, SURFACE, Look, Plot, axes, legend, listed, short, svg
 from steelyard.report.measures import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -73,7 +73,8 @@ def precision_recall(evidence: Evidence, looks: Mapping[str, Look]) -> Plot:
         _share_axes(ax, "Recall (share found)", "Precision (share of alarms that are right)")
         legend(ax, len(evidence.finished))
         drawing = svg(figure, "precision_recall")
-    finding = f"The dotted line is chance, {percent(float(np.mean(shares)))} of the test samples. {listed(findings)}"
+    chance = percent(float(np.mean(shares)))
+    finding = f"The dotted line is chance, {chance} of the test samples. {listed(findings)}"
     columns = ("method", "recall", "precision", "sd")
     return Plot("precision_recall", f"Precision and recall for {critical}", finding, drawing, columns, rows)
 
@@ -140,7 +141,8 @@ def _training(evidence: Evidence, looks: Mapping[str, Look], column: str) -> Plo
         legend(ax, len(findings))
         drawing = svg(figure, column)
     part, _, measure = column.partition("_")
-    title = f"{measure.replace('_', ' ').capitalize()} on {'training' if part == 'train' else 'validation'} samples"
+    samples = "training" if part == "train" else "validation"
+    title = f"{measure.replace('_', ' ').capitalize()} on {samples} samples"
     return Plot(column, title, listed(findings), drawing, ("method", "epoch", "mean", "sd"), rows)
 
 
@@ -186,9 +188,12 @@ def _operating(point: list[float]) -> str:
 
 
 def _share_axes(ax: Axes, x: str, y: str) -> None:
-    percents: Callable[[float, int], str] = lambda value, _: f"{100 * value:.0f} %"  # noqa: E731 - passed on twice
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), xlabel=x, ylabel=y)
-    ax.xaxis.set_major_formatter(percents)
-    ax.yaxis.set_major_formatter(percents)
+    ax.xaxis.set_major_formatter(_percents)
+    ax.yaxis.set_major_formatter(_percents)
     ax.set_xticks(np.linspace(0, 1, 6))
     ax.set_yticks(np.linspace(0, 1, 6))
+
+
+def _percents(value: float, _: float) -> str:
+    return f"{100 * value:.0f} %"

@@ -84,9 +84,13 @@ class Evidence:
     @property
     def leader(self) -> str | None:
         """The trained method with the best mean of the deciding measure; None before one has finished."""
-        means = {name: float(np.mean(list(self.figures[name][self.deciding].values()))) for name in self.finished}
+        means = {}
+        for name in self.finished:
+            values = list(self.figures.get(name, {}).get(self.deciding, {}).values())
+            if values and math.isfinite(np.mean(values)):
+                means[name] = float(np.mean(values))
         best = min if self.critical else max
-        return best(means, key=lambda name: means[name]) if means else None
+        return best(means, key=means.__getitem__) if means else None
 
     @property
     def finished(self) -> dict[str, tuple[Scored, ...]]:

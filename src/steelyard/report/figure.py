@@ -31,12 +31,11 @@ MARKERS = "osD^vPX"
 DASHES = ("solid", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
 WIDTH = 5.6  # inches at 72 dots: the width at which the text is as large as the page's small print
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # names of classes may hold dollar signs
     "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "axes.titlesize": 9.5,
+    "font.size": 10.5,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.linewidth": 0.7,
@@ -53,7 +52,7 @@ _STYLE = {
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED,
     "legend.frameon": False,
-    "legend.fontsize": 9,
+    "legend.fontsize": 10,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.7,
     "lines.markersize": 5.5,
@@ -105,9 +104,9 @@ def axes(height: float = 3.5, width: float = WIDTH) -> Iterator[tuple[Figure, Ax
 def legend(ax: Axes, count: int) -> None:
     """A legend above the axes, where it covers nothing."""
     if count:
-        ax.figure.legend(
-            loc="outside upper left", ncols=2 if count > 1 else 1, handlelength=2.6, columnspacing=1.4
-        )
+        longest = max(len(text) for text in ax.get_legend_handles_labels()[1])
+        columns = max(1, min(count, 60 // (longest + 8)))
+        ax.figure.legend(loc="outside upper left", ncols=columns, handlelength=2.6, columnspacing=1.4)
 
 
 def svg(figure: Figure, name: str) -> str:

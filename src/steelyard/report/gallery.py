@@ -55,7 +55,9 @@ class Gallery:
 
 def wanted(store: Store) -> NDArray[np.int64]:
     """Rows of the data set whose pictures the page will show, rising; needs runs and results only."""
-    rows = {tile.row for one in galleries(reading.read(store)) for strip in one.strips for tile in strip.tiles}
+    rows = {
+        tile.row for one in galleries(reading.read(store)) for strip in one.strips for tile in strip.tiles
+    }
     return np.array(sorted(rows), dtype=np.int64)
 
 
@@ -89,7 +91,8 @@ def _sure_and_wrong(evidence: Evidence, method: str) -> Gallery:
         wrong = np.flatnonzero((target == c) & (decided != c))
         chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:PER_CLASS]
         tiles = [
-            Tile(int(row[i]), f"taken for {evidence.classes[decided[i]]}, {100 * sure[i]:.0f} % sure") for i in chosen
+            Tile(int(row[i]), f"taken for {evidence.classes[decided[i]]}, {100 * sure[i]:.0f} % sure")
+            for i in chosen
         ]
         strips.append(Strip(f"{evidence.classes[c]}", tuple(tiles)))
     return Gallery(
@@ -106,12 +109,18 @@ def _disagreements(evidence: Evidence, method: str) -> Gallery:
     row, mine, other = np.intersect1d(ours[0], theirs[0], return_indices=True)
     target, a, b = ours[1][mine], ours[2][mine], theirs[2][other]
     strips = []
-    for better, worse, winner, loser in ((a, b, method, evidence.baseline), (b, a, evidence.baseline, method)):
+    for better, worse, winner, loser in (
+        (a, b, method, evidence.baseline),
+        (b, a, evidence.baseline, method),
+    ):
         gain = (better - worse)[np.arange(len(target)), target]
         apart = np.flatnonzero((better.argmax(axis=1) == target) & (worse.argmax(axis=1) != target))
         chosen = apart[np.argsort(-gain[apart], kind="stable")][:PER_ROW]
         tiles = [
-            Tile(int(row[i]), f"{evidence.classes[target[i]]}; the other says {evidence.classes[worse[i].argmax()]}")
+            Tile(
+                int(row[i]),
+                f"{evidence.classes[target[i]]}; the other says {evidence.classes[worse[i].argmax()]}",
+            )
             for i in chosen
         ]
         strips.append(Strip(f"Right for {winner}, wrong for {loser}", tuple(tiles)))
@@ -133,7 +142,9 @@ def _weights(evidence: Evidence, method: str, runs: Sequence[Scored]) -> Gallery
         mean = np.bincount(place, np.concatenate([one["mean"] for one in stored])) / np.bincount(place)
         order = np.argsort(-mean, kind="stable")
         for title, chosen in (("Heaviest", order[:PER_ROW]), ("Lightest", order[::-1][:PER_ROW])):
-            tiles = [Tile(int(row[i]), f"{evidence.classes[target[i]]}, weight {mean[i]:.2f}") for i in chosen]
+            tiles = [
+                Tile(int(row[i]), f"{evidence.classes[target[i]]}, weight {mean[i]:.2f}") for i in chosen
+            ]
             strips.append(Strip(title, tuple(tiles)))
     return Gallery(
         f"weights_{list(evidence.methods).index(method)}",

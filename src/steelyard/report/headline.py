@@ -62,7 +62,8 @@ def unit_word(summary: Summary) -> str:
 def _alone(summary: Summary, row: Row) -> str:
     figure = summary.deciding.text(row.cells[summary.deciding.key].mean)
     noun = " false alarms" if summary.critical else ""
-    return f"{_opening(summary)}{row.method} {_reaches(summary)} {figure} %{noun}. It was the only method that finished."
+    found = _sentence(f"{_opening(summary)}{row.method} {_reaches(summary)} {figure} %{noun}.")
+    return f"{found} No other method finished with it."
 
 
 def _against(summary: Summary, best: Comparison, *, better: bool) -> str:
@@ -70,7 +71,7 @@ def _against(summary: Summary, best: Comparison, *, better: bool) -> str:
     ours, theirs = column.text(best.value), column.text(best.baseline_value)
     noun = " false alarms" if summary.critical else ""
     figures = f"{best.method} {_reaches(summary)} {ours} %{noun}, {best.baseline} {theirs} %"
-    sure = f"{_difference(column, best)}, {p_phrase(best.p_holm)}"
+    sure = _difference(column, best)
     if better and best.shown:
         return _sentence(f"{_opening(summary)}{figures}; {sure}.")
     if better:
@@ -86,7 +87,8 @@ def _against(summary: Summary, best: Comparison, *, better: bool) -> str:
 
 def _difference(column: Measure, one: Comparison) -> str:
     bounds = f"{column.change(one.low)} to {column.change(one.high)}"
-    return f"difference {column.change(one.difference)} points, 95 % interval {bounds}"
+    over = f"95 % interval {bounds}, {p_phrase(one.p_holm)} over test samples"
+    return f"difference {column.change(one.difference)} points, {over}"
 
 
 def _opening(summary: Summary) -> str:
@@ -141,9 +143,9 @@ def _operating_point(summary: Summary) -> Iterator[str]:
 def _few_positives(summary: Summary) -> Iterator[str]:
     if summary.critical and 0 < summary.positives < FEW_POSITIVES:
         yield (
-            f"The test set holds only {_count(summary.positives, 'sample')} of {_listed(summary.critical)}: one more "
-            f"or less moves the sensitivity by {100 / summary.positives:.1f} points. Read every figure at an "
-            "operating point with that in mind."
+            f"The test set holds only {_count(summary.positives, 'sample')} of {_listed(summary.critical)}: "
+            f"one more or less moves the sensitivity by {100 / summary.positives:.1f} points. "
+            "Read every figure at an operating point with that in mind."
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MINUS = "\N{MINUS SIGN}"
+UNKNOWN = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,13 @@ class Measure:
         >>> Measure("accuracy", "Accuracy", "higher", "").text(0.6251)
         '62.5'
         """
-        return _number(100 * value, 1) if self.percent else _number(value, 3)
+        return number(100 * value, 1) if self.percent else number(value, 3)
 
     def change(self, value: float) -> str:
         """A difference, always with its sign, in points where the measure is in percent.
 
-        >>> Measure("auc", "AUC", "higher", "", percent=False).change(-0.01)
-        '−0.010'
+        >>> Measure("auc", "AUC", "higher", "", percent=False).change(0.01)
+        '+0.010'
         """
         text = self.text(value)
         return text if text.startswith(MINUS) or not math.isfinite(value) else f"+{text}"
@@ -60,16 +61,16 @@ def measures(critical: bool, at_tpr: float) -> tuple[Measure, ...]:
     return (
         Measure(
             "fpr_at_tpr",
-            f"False alarms at {share}",
+            f"False alarms at {share} sensitivity",
             "lower",
-            f"share of the other classes' test samples above the threshold that finds {share} of the critical ones",
+            f"share of the other classes' samples above the threshold that finds {share} of the critical ones",
         ),
         Measure("auc", "AUC", "higher", "a critical sample scores above another one", percent=False),
         Measure(
             "average_precision", "Average precision", "higher", "area under precision-recall", percent=False
         ),
-        Measure("sensitivity", "Sensitivity", "neither", f"critical test samples found {about}"),
-        Measure("false_alarm_rate", "False alarms", "neither", f"other test samples raised {about}"),
+        Measure("sensitivity", "Sensitivity in use", "neither", f"critical test samples found {about}"),
+        Measure("false_alarm_rate", "False alarms in use", "neither", f"other test samples raised {about}"),
         *every,
     )
 
@@ -90,7 +91,7 @@ def p_text(p_value: float) -> str:
     ('< 0.001', '0.012', '0.25')
     """
     if math.isnan(p_value):
-        return "–"
+        return UNKNOWN
     if p_value < 0.001:
         return "< 0.001"
     return f"{p_value:.3f}" if p_value < 0.1 else f"{p_value:.2f}"
@@ -106,8 +107,13 @@ def p_phrase(p_value: float) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def _number(value: float, decimals: int) -> str:
+def number(value: float, decimals: int = 2) -> str:
+    """A number with a proper minus sign; a dash where it is not known.
+
+    >>> number(0.5), number(-0.001)
+    ('0.50', '0.00')
+    """
     if not math.isfinite(value):
-        return "–"
+        return UNKNOWN
     text = f"{value:.{decimals}f}"
     return text.replace("-", MINUS) if float(text) else f"{0:.{decimals}f}"  # no "-0.0"

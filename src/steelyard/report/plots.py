@@ -63,7 +63,8 @@ def differences(summary: Summary, looks: dict[str, Look]) -> Plot:
     better = "left" if column.better == "lower" else "right"
     finding = f"To the {better} of zero is better. " + listed(
         [
-            f"{one.method} {column.change(one.difference)} ({column.change(one.low)} to {column.change(one.high)})"
+            f"{one.method} {column.change(one.difference)} "
+            f"({column.change(one.low)} to {column.change(one.high)})"
             for one in found
         ]
     )
@@ -85,8 +86,8 @@ def spread(evidence: Evidence, summary: Summary, looks: dict[str, Look]) -> Plot
             there = 100 * np.array([value for value in values.values() if math.isfinite(value)])
             if there.size:
                 ax.plot([there.mean()] * 2, [y - 0.28, y + 0.28], color=INK, linewidth=1.4)
-                ax.plot(there, np.full(there.size, y), looks[name].marker, color=looks[name].colour, markersize=7,
-                        alpha=0.75, markeredgecolor=SURFACE)  # fmt: skip
+                place, look = np.full(there.size, y), looks[name]
+                ax.plot(there, place, look.marker, color=look.colour, ms=7, alpha=0.75, mec=SURFACE)
         ax.set_yticks(range(len(names)), [short(name) for name in reversed(names)], color=INK)
         ax.set(ylim=(-0.6, len(names) - 0.4), xlabel=f"{column.label}, %")
         _rows_alone(ax)

@@ -1,4 +1,4 @@
-"""Plots by class: how many samples there are, what is found of them, what they are taken for, their weight."""
+"""Plots by class: its samples, what is found of them, what they are taken for, what they weigh."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def class_counts(summary: Summary) -> Plot:
     few, many = ordered[0], ordered[-1]
     ratio = _size(many) / max(_size(few), 1)
     finding = (
-        f"From {_size(many):,} training samples of {many.name} to {_size(few):,} of {few.name}: 1 to {ratio:.3g}."
-        f"{_rest(ordered)}"
+        f"From {_size(many):,} training samples of {many.name} to {_size(few):,} of {few.name}: "
+        f"1 to {ratio:.3g}.{_rest(ordered)}"
     )
     return Plot(
         "class_counts",
@@ -62,16 +62,24 @@ def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
     ordered = sorted(summary.classes, key=_size)
     drawn = ordered[:MOST_CLASSES]
     methods = [one.method for one in drawn[0].recall]
+    keys = ("value", "low", "high")
     with axes(_height(len(drawn), each=0.17 + 0.13 * len(methods))) as (figure, ax):
         for n, method in enumerate(methods):
             shift = 0.62 * ((n + 0.5) / len(methods) - 0.5)
             found = [one.recall[n] for one in drawn]
-            value, low, high = (
-                np.array([getattr(one, key) for one in found]) for key in ("value", "low", "high")
+            value, low, high = (np.array([100 * getattr(one, key) for one in found]) for key in keys)
+            ax.errorbar(
+                value,
+                np.arange(len(drawn)) - shift,
+                xerr=[value - low, high - value],
+                fmt=looks[method].marker,
+                color=looks[method].colour,
+                label=short(method),
+                elinewidth=1.1,
+                mec=SURFACE,
+                mew=0.6,
+                ms=6.5,
             )
-            ax.errorbar(100 * value, np.arange(len(drawn)) - shift, xerr=100 * np.array([value - low, high - value]),
-                        fmt=looks[method].marker, color=looks[method].colour, label=short(method), elinewidth=1.1,
-                        markeredgecolor=SURFACE, markeredgewidth=0.6, markersize=6.5)  # fmt: skip
         _class_axis(ax, drawn)
         ax.set(xlim=(-2, 102), xlabel="Recall, % of the class's test samples")
         legend(ax, len(methods))
@@ -91,14 +99,15 @@ def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
 def confusion(evidence: Evidence, name: str, number: int) -> Plot:
     """What a method takes each class for: shares of each true class, over all runs."""
     classes = evidence.classes
-    counts = sum(
-        confusion_matrix(run.test.target, run.test.decision, len(classes)) for run in evidence.finished[name]
+    runs = evidence.finished[name]
+    counts = np.sum(
+        [confusion_matrix(run.test.target, run.test.decision, len(classes)) for run in runs], axis=0
     )
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     small = len(classes) <= MOST_CELLS
-    side = min(5.6, 1.9 + 0.42 * len(classes)) if small else 5.6
-    with axes(side * 0.86) as (figure, ax):
+    side = 2.2 + 0.34 * len(classes) if small else 4.6
+    with axes(side * 0.94, side) as (figure, ax):
         _matrix(ax, share, raster=not small)
         names = [short(one, 14) for one in classes] if small else []
         ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
@@ -133,15 +142,16 @@ def _class_weights(evidence: Evidence, name: str, number: int, stored: list[dict
         ax.axhline(1, color=MUTED, linewidth=0.9)
         for place, c in enumerate(rarest):
             look = Look(place)
-            ax.plot(np.arange(1, epochs + 1), mean[:, c], color=look.colour, linestyle=look.dash, marker=look.marker,
-                    markevery=max(1, epochs // 8), label=f"{short(evidence.classes[c], 16)} ({sizes[c]:,})")  # fmt: skip
+            style = {"color": look.colour, "linestyle": look.dash, "marker": look.marker}
+            label = f"{short(evidence.classes[c], 16)} ({sizes[c]:,})"
+            ax.plot(np.arange(1, epochs + 1), mean[:, c], markevery=max(1, epochs // 8), label=label, **style)
         ax.set(xlabel="Epoch", ylabel="Mean weight")
         legend(ax, len(rarest))
         drawing = svg(figure, f"class_weights_{number}")
     heavy, light = int(np.nanargmax(mean[-1])), int(np.nanargmin(mean[-1]))
     finding = (
-        f"In the last epoch a sample of {evidence.classes[heavy]} weighs {mean[-1, heavy]:.2f} on average and one of "
-        f"{evidence.classes[light]} {mean[-1, light]:.2f}; 1 is the weight of plain training."
+        f"In the last epoch a sample of {evidence.classes[heavy]} weighs {mean[-1, heavy]:.2f} on average "
+        f"and one of {evidence.classes[light]} {mean[-1, light]:.2f}; 1 is the weight of plain training."
     )
     rows = [
         (name, e + 1, evidence.classes[c], float(mean[e, c]))
@@ -177,7 +187,7 @@ def _cell(t: int, d: int, value: float) -> Any:
 
 def _worst_mistake(classes: Sequence[str], share: np.ndarray) -> str:
     wrong = share * (1 - np.eye(len(classes)))
-    t, d = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    t, d = divmod(int(wrong.argmax()), len(classes))
     if not wrong[t, d] > 0:
         return "No mistakes on the test samples."
     return (

@@ -123,11 +123,12 @@ def train_run(
                 saved=unfinished,
                 on_epoch=on_epoch,
             )
+        predictions = {part: predict(model, batches[part], study.training) for part in study.parts}
     except NotFiniteError as error:
         write_text(folder / "failure.txt", str(error))
     else:
-        for part in study.parts:
-            predict(model, batches[part], study.training).save(folder / f"{part}.npz")
+        for part, found in predictions.items():
+            found.save(folder / f"{part}.npz")
         if recorder is not None:
             recorder.save(folder / "weights.npz")
         write_rows(folder / "history.csv", list(progress.history[-1]), progress.history)

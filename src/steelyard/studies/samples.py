@@ -12,19 +12,19 @@ from steelyard.data import Table
 from steelyard.studies.compare import read_once
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import NDArray
 
     from steelyard.studies.store import Store
 
 LARGEST = 96  # pixels of a thumbnail's longer side
 
 
-def keep_samples(store: Store, rows: Sequence[int]) -> None:
+def keep_samples(store: Store, rows: NDArray[np.int64]) -> None:
     """Put small pictures and names of the samples at ``rows`` into ``store``; nothing for tables."""
     dataset = read_once(store.study.data.model_dump_json())
     if isinstance(dataset.x, Table) or len(rows) == 0:
         return
-    index = np.unique(np.asarray(rows, dtype=np.int64))
+    index = np.unique(rows)
     image = dataset.x[index] if isinstance(dataset.x, Tensor) else dataset.x.decoded(index)
     scale = LARGEST / max(image.shape[-2:])
     if scale < 1:

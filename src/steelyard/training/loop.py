@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from steelyard.training.recorder import WeightRecorder
 
 
+MEND = "a smaller learning rate (lr) or a limit on the gradient (clip) may mend it."
+
+
 class NotFiniteError(ArithmeticError):
-    """The loss became infinite or not a number; training cannot go on."""
+    """The loss or the output became infinite or not a number; training cannot go on."""
 
 
 def fit(
@@ -116,8 +119,7 @@ def train_epoch(
     loss, total = (torch.stack([loss_sum, total_sum]) / samples).tolist()
     if not (math.isfinite(loss) and math.isfinite(total)):
         raise NotFiniteError(
-            f"the loss was not finite in epoch {epoch + 1} (loss {loss}, objective {total}); "
-            "a smaller learning rate (lr) or a limit on the gradient (clip) may mend it."
+            f"the loss was not finite in epoch {epoch + 1} (loss {loss}, objective {total}); {MEND}"
         )
     if recorder is not None:
         recorder.end_epoch()
@@ -131,7 +133,11 @@ def train_epoch(
 
 @torch.inference_mode()
 def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> Predictions:
-    """Logits (float32) of every sample of ``batches``, in their order, in evaluation mode."""
+    """Logits (float32) of every sample of ``batches``, in their order, in evaluation mode.
+
+    Raises:
+        NotFiniteError: if the model's output is not finite.
+    """
     training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -142,6 +148,8 @@ def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> Predictions:
         target.append(batch.target)
         index.append(batch.index)
     model.train(training)
+    if not torch.cat(logits).isfinite().all():
+        raise NotFiniteError(f"the model's output is not finite; {MEND}")
     return Predictions(*(torch.cat(part).cpu().numpy() for part in (logits, target, index)))
 
 

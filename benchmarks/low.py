@@ -1,0 +1,139 @@
+"""What LOW costs: its weights against a solver of the same programme, its loss and its step against cross-entropy.
+
+1. The weights against CVXOPT at its default tolerances, for batches of 256 and 1024, lambda 0.1. Goals: at
+   least 100 and 1000 times as fast, and nearer the true optimum (bisection in float64).
+2. Loss, forward and backward, of logits (256, 10) against ``torch.nn.functional.cross_entropy``.
+3. A whole training step of LeNet-5, batch 256, against the same with cross-entropy. Goal: a ratio of at most 1.02.
+
+    python benchmarks/low.py [--save]
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import TYPE_CHECKING, Any
+
+import cvxopt
+import numpy as np
+import torch
+from _bench import alternate, machine, save
+from torch import Tensor, nn
+
+from steelyard import LOW
+from steelyard.functional import low_weights
+from steelyard.models import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+LAM, BATCH, CLASSES = 0.1, 256, 10
+
+
+def main() -> None:
+    result = {
+        "weights_256": weights(256, repeats=30),
+        "weights_1024": weights(1024, repeats=10),
+        "loss": loss(),
+        "step": step(),
+    }
+    for size in (256, 1024):
+        r = result[f"weights_{size}"]
+        print(
+            f"weights, M = {size}: {r['ratio']:.0f} times as fast as CVXOPT (goal: {100 if size == 256 else 1000}); "
+            f"largest error {r['error']:.1e}, CVXOPT's {r['cvxopt_error']:.1e}"
+        )
+    print(f"loss, forward and backward, LOW / cross-entropy: {result['loss']['ratio']:.2f}")
+    print(f"training step, LOW / cross-entropy: {result['step']['ratio']:.3f} (goal: at most 1.02)")
+    if "--save" in sys.argv:
+        save("low", {**result, **machine()})
+
+
+def weights(size: int, repeats: int) -> dict[str, Any]:
+    """Seconds of both solvers and their largest errors; ``ratio`` is CVXOPT's seconds over ours."""
+    g = torch.rand(size, generator=torch.Generator().manual_seed(0)) * 2  # cross-entropy's g lies in [0, 2]
+    exact = by_bisection(g.double().numpy())
+    times = alternate(lambda: by_cvxopt(g), many(lambda: low_weights(g, LAM)), repeats)
+    return {
+        "ratio": times["ratio"] * CALLS,
+        "seconds": times["b_seconds"] / CALLS,
+        "cvxopt_seconds": times["a_seconds"],
+        "error": float(np.abs(low_weights(g, LAM).numpy() - exact).max()),
+        "cvxopt_error": float(np.abs(by_cvxopt(g) - exact).max()),
+        "repeats": repeats,
+    }
+
+
+def loss() -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(BATCH, CLASSES, generator=generator).requires_grad_()
+    target = torch.randint(CLASSES, (BATCH,), generator=generator)
+
+    def of(objective: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], None]:
+        return many(lambda: objective(logits, target).backward())
+
+    return alternate(of(LOW(lam=LAM)), of(nn.functional.cross_entropy), repeats=50)
+
+
+def step() -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(BATCH, 1, 28, 28, generator=generator)
+    target = torch.randint(CLASSES, (BATCH,), generator=generator)
+    net = MODELS["lenet5"]((1, 28, 28), CLASSES)
+
+    def of(objective: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], None]:
+        model = copy.deepcopy(net)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9, nesterov=True)
+
+        def one() -> None:
+            total = objective(model(x), target)
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+
+        return one
+
+    return alternate(of(LOW(lam=LAM)), of(nn.functional.cross_entropy), repeats=500)
+
+
+CALLS = 100  # per timing of what takes microseconds
+
+
+def many(call: Callable[[], object]) -> Callable[[], None]:
+    def calls() -> None:
+        for _ in range(CALLS):
+            call()
+
+    return calls
+
+
+def by_cvxopt(g: Tensor) -> NDArray[np.float64]:
+    """The programme handed to the solver, with the transfers that a training loop would pay."""
+    n = len(g)
+    matrix = cvxopt.matrix
+    solution = cvxopt.solvers.qp(
+        matrix(2 * LAM * np.eye(n)),
+        matrix(-g.double().numpy() - 2 * LAM),
+        matrix(-np.eye(n)),
+        matrix(np.zeros(n)),
+        matrix(np.ones((1, n))),
+        matrix(float(n)),
+        options={"show_progress": False},
+    )
+    return np.array(solution["x"]).ravel()
+
+
+def by_bisection(g: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The optimum to rounding: bisect the threshold at which the weights sum to M."""
+    v = 1 + g / (2 * LAM)
+    low, high = v.min() - len(v), v.max()
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.maximum(v - middle, 0).sum() > len(v) else (low, middle)
+    return np.maximum(v - high, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The page: one HTML file that needs nothing else, neither files nor a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from steelyard.report.figure import MARKERS, SERIES
+from steelyard.report.gallery import galleries, pictures
+from steelyard.report.measures import UNKNOWN, number, p_text, percent
+from steelyard.studies.config import as_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from steelyard.report.evidence import Evidence
+    from steelyard.report.figure import Plot
+    from steelyard.report.summary import Summary
+
+
+def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot]]) -> str:
+    """The text of ``report.html``; every name from outside is escaped by the template engine."""
+    script = _source("page.js")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "percent": percent,
+        "p": p_text,
+        "duration": duration,
+        "memory": memory,
+        "plain": number,
+        "tight": lambda text: re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text),
+    }
+    shown = pictures(evidence)
+    return environment.from_string(_source("page.html")).render(
+        summary=summary,
+        facts=evidence.facts,
+        study=evidence.store.study,
+        configuration=as_yaml(evidence.store.study),
+        plots={name: [(plot, Markup(plot.svg)) for plot in each] for name, each in plots.items()},  # noqa: S704 - our own drawing
+        galleries=galleries(evidence) if shown else [],
+        pictures=shown,
+        looks={
+            name: (place % SERIES, MARKERS[place % SERIES]) for place, name in enumerate(evidence.methods)
+        },
+        measure={one.key: one for one in summary.measures},
+        tests=_by_measure(summary),
+        style=Markup(_source("page.css")),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - a file of this package
+        policy=_policy(script),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(0.25), duration(75), duration(7300)
+    ('0.25 s', '1 min 15 s', '2 h 2 min')
+    """
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def memory(size: float) -> str:
+    """Bytes as people say them.
+
+    >>> memory(300 * 2**20), memory(2.5 * 2**30)
+    ('300 MB', '2.5 GB')
+    """
+    if not math.isfinite(size):
+        return UNKNOWN
+    return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.0f} MB"
+
+
+def _by_measure(summary: Summary) -> list[tuple[Any, list[Any]]]:
+    """The comparisons, measure by measure."""
+    found = []
+    for measure in summary.measures:
+        rows = [one for one in summary.comparisons if one.measure == measure.key]
+        if rows:
+            found.append((measure, rows))
+    return found
+
+
+def _policy(script: str) -> str:
+    """Forbid the page everything but its own parts: not even a script that slipped in would run."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _source(name: str) -> str:
+    return resources.files("steelyard.report").joinpath(name).read_text(encoding="utf-8")
