@@ -9,6 +9,7 @@ A constructor's parameter that is named like a fact of the data (see :class:`Fac
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -136,8 +137,9 @@ def parameters(make: Callable[..., Any]) -> str:
 
 
 def claim(make: Callable[..., Any]) -> str:
-    """The first line of a row's docstring."""
-    return (inspect.getdoc(make) or "").partition("\n")[0]
+    """The first line of a row's docstring, as plain text."""
+    line = (inspect.getdoc(make) or "").partition("\n")[0]
+    return re.sub(r":\w+:`~?(?:\w+\.)*(\w+)`|``([^`]*)``", r"\1\2", line)
 
 
 def _check_params(what: str, word: Word, make: Callable[..., Any], also: tuple[str, ...] = ()) -> None:

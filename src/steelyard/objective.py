@@ -84,8 +84,12 @@ class Objective(nn.Module):
             grad_sq_norm = sq_norm(grad)
         else:
             loss, grad_sq_norm = per_sample(self.loss, logits, target), None
-        weight = self._weight(Signal(loss.detach(), grad_sq_norm, logits.detach(), target, index))
-        weighted = loss if self.weighting is None else weight * loss
+        if self.weighting is None:
+            weight, weighted = torch.ones_like(loss), loss
+        else:
+            signal = Signal(loss.detach(), grad_sq_norm, logits.detach(), target, index)
+            weight = self.weighting(signal).detach()
+            weighted = weight * loss
         total = _ranks.joint_mean(weighted) if self.training else weighted.mean()
         violation = None
         if self.constraint is not None:
@@ -93,12 +97,6 @@ class Objective(nn.Module):
             total = total + penalty
             violation = violation.detach()
         return Terms(total, loss.detach(), weight, violation)
-
-    def _weight(self, signal: Signal) -> Tensor:
-        if self.weighting is None:
-            return torch.ones_like(signal.loss)
-        weight: Tensor = self.weighting(signal)
-        return weight.detach()
 
     def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:
         """Tell the parts that the step was taken; ``logits`` are those that it used."""

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard._checks import InputError
@@ -56,6 +56,7 @@ def test_about_half_of_the_images_are_mirrored(change: object, axis: int) -> Non
     assert 110 < sum(mirrored) < 190
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32), text=st.sampled_from(["crop", "flip", "vflip", "crop(padding=1)+flip+vflip"])
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -72,6 +72,7 @@ def test_tables_are_cut_as_they_are_encoded() -> None:
         batches_of(x, encoding, augment=augmentation("flip"))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**63), epoch=st.integers(0, 10**6))
 def test_the_order_depends_on_seed_and_epoch_alone(seed: int, epoch: int) -> None:
     batches = batches_of(shuffle=True, seed=seed)

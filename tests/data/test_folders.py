@@ -94,9 +94,11 @@ def test_grey_images_have_one_channel_unless_one_is_coloured(tmp_path: Path) -> 
 
 
 def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
-    put(tmp_path / "a" / "1.png", GREY.astype(np.uint16) * 257)
-    put(tmp_path / "b" / "1.png", GREY.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(pixels_of(read(str(tmp_path)))[0, 0], GREY)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    put(tmp_path / "a" / "1.png", GREY.astype(np.uint16) * 257, exif=exif)
+    put(tmp_path / "b" / "1.png", GREY.astype(np.uint16) * 257, exif=exif)
+    np.testing.assert_array_equal(pixels_of(read(str(tmp_path)))[0, 0], np.rot90(GREY, 3))
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (8, 1), (3, 2), (6, 3)])

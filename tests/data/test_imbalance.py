@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard._checks import InputError
@@ -94,6 +94,7 @@ def test_halved_cuts_half_of_the_classes() -> None:
         assert ((counts == whole) | (counts == tenth)).all()
 
 
+@settings(deadline=None)
 @given(
     kind=st.sampled_from(["step", "longtail", "powers", "halved"]),
     seed=st.integers(0, 2**32),

@@ -36,6 +36,7 @@ targets = st.lists(st.integers(3, 40), min_size=2, max_size=5).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(target=targets, seed=st.integers(0, 2**63), val=st.floats(0.05, 0.6), test=st.floats(0.05, 0.6))
 def test_parts_are_disjoint_cover_all_and_keep_the_shares(
     target: Array, seed: int, val: float, test: float
@@ -51,6 +52,7 @@ def test_parts_are_disjoint_cover_all_and_keep_the_shares(
     assert abs(len(parts.test) - test * len(target)) <= len(data.classes)
 
 
+@settings(deadline=None)
 @given(target=targets, folds=st.integers(2, 3), seed=st.integers(0, 99))
 def test_folds_are_stratified_and_their_tests_cover_all_once(target: Array, folds: int, seed: int) -> None:
     data = data_of(target)

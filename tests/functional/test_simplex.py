@@ -189,8 +189,12 @@ def test_low_refuses_lambda(lam: float) -> None:
 def test_projection_refuses_what_it_cannot_project() -> None:
     with pytest.raises(InputError, match="total must be a finite number above 0, got -1"):
         project_simplex(torch.ones(3), -1)
-    with pytest.raises(InputError, match=r"expected v of shape \(\.\.\., N\) with N >= 1, got \(2, 0\)"):
+    with pytest.raises(
+        InputError, match=r"expected a tensor of shape \(\.\.\., N\) with N >= 1, got \(2, 0\)"
+    ):
         project_simplex(torch.ones(2, 0))
+    with pytest.raises(InputError, match=r"N >= 1, got \(\)"):
+        low_weights(torch.tensor(1.0), 0.1)
 
 
 def test_low_compiles_whole() -> None:

@@ -14,6 +14,7 @@ from steelyard.studies import config
 from steelyard.studies.store import Store, fresh_folder, write_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 EVIL = "<script>alert(1)</script>"
@@ -32,6 +33,7 @@ def build_store(
     pictures: bool = True,
     counts: dict[str, list[int]] = COUNTS,
     folds: int | None = None,
+    classes: tuple[str, ...] = tuple(CLASSES),
 ) -> Store:
     """Write a finished comparison; ``failed`` names method and seed of the runs that broke."""
     asked = config.study(
@@ -44,8 +46,7 @@ def build_store(
         }
     )
     store = Store.create(folder, asked)
-    classes = CLASSES[: len(counts["test"])]
-    store.write_facts(_facts(asked, classes, methods[0], counts))
+    store.write_facts(_facts(asked, list(classes), methods[0], counts))
     rows: list[dict[str, Any]] = []
     for run in asked.runs():
         name = str(run.method)
@@ -54,7 +55,7 @@ def build_store(
         if (name, run.seed) in failed:
             (there / "failure.txt").write_text(f"loss is nan after epoch 3 {EVIL}", encoding="utf-8")
         else:
-            rows += _write_run(there, run, name, counts, critical_numbers(classes, critical))
+            rows += _write_run(there, run, counts, classes, critical_numbers(classes, critical))
         store.finish(run)
     store.write_results(rows)
     total = sum(map(sum, counts.values()))
@@ -67,7 +68,7 @@ def build_store(
     return store
 
 
-def critical_numbers(classes: list[str], critical: tuple[str, ...]) -> list[int]:
+def critical_numbers(classes: Sequence[str], critical: tuple[str, ...]) -> list[int]:
     return [classes.index(name) for name in critical]
 
 
@@ -91,28 +92,27 @@ def _facts(
 
 
 def _write_run(
-    folder: Path, run: config.Run, name: str, counts: dict[str, list[int]], critical: list[int]
+    folder: Path, run: config.Run, counts: dict[str, list[int]], classes: Sequence[str], critical: list[int]
 ) -> list[dict[str, Any]]:
-    start, found = 0, {}
+    start, found, name = 0, {}, str(run.method)
     for part in ("train", "val", "test"):
         target = np.repeat(np.arange(len(counts[part])), counts[part])
         index = np.arange(start, start + target.size)
         start += target.size
         if part == "train":
             continue
-        found[part] = _predict(target, index, name, run.seed)
+        found[part] = _predict(target, index, name, run, len(classes))
         found[part].save(folder / f"{part}.npz")
     _write_training(folder, run, name, counts)
-    rows = _rows(found, critical, run)
+    rows = _rows(found, classes, critical, run)
     if critical:
         rows += [row | {"method": f"{name} + logit adjustment", "value": row["value"] * 0.97} for row in rows]
     return rows
 
 
-def _predict(target: np.ndarray, index: np.ndarray, name: str, seed: int) -> Predictions:
+def _predict(target: np.ndarray, index: np.ndarray, name: str, run: config.Run, classes: int) -> Predictions:
     shared = np.random.default_rng(index[0])  # a hard sample is hard for every method
-    own = np.random.default_rng([seed, len(name), int(index[0])])
-    classes = int(target.max()) + 1
+    own = np.random.default_rng([run.seed, run.fold, len(name), int(index[0])])
     logits = shared.normal(size=(target.size, classes)) + 0.6 * own.normal(size=(target.size, classes))
     logits += SKILL.get(name, 1.3) * np.eye(classes)[target]
     logits[:, 0] += 1.6 - 0.5 * SKILL.get(name, 1.3)
@@ -162,7 +162,9 @@ def _write_training(folder: Path, run: config.Run, name: str, counts: dict[str, 
         )
 
 
-def _rows(parts: dict[str, Predictions], critical: list[int], run: config.Run) -> list[dict[str, Any]]:
+def _rows(
+    parts: dict[str, Predictions], classes: Sequence[str], critical: list[int], run: config.Run
+) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for part, p in parts.items():
         truth, said = p.target, p.decision
@@ -175,8 +177,8 @@ def _rows(parts: dict[str, Predictions], critical: list[int], run: config.Run) -
             "ece": 0.1,
             "brier": float(((p.probability - np.eye(p.logits.shape[1])[truth]) ** 2).sum(axis=1).mean()),
         }
-        for c, value in enumerate(metrics.recall_per_class(truth, said)):
-            values[f"recall[{CLASSES[c]}]"] = float(value)
+        for name, value in zip(classes, metrics.recall_per_class(truth, said, len(classes)), strict=True):
+            values[f"recall[{name}]"] = float(value)
         if critical:
             values |= _at_critical(parts, part, critical)
         key = {"method": str(run.method), "seed": run.seed, "fold": run.fold, "split": part}
@@ -207,3 +209,9 @@ def log_odds(p: Predictions, critical: list[int]) -> np.ndarray:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return build_store(tmp_path_factory.mktemp("study") / "out")
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., Store]:
+    """:func:`build_store`, for tests that need a study of their own."""
+    return build_store

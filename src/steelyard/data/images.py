@@ -87,7 +87,7 @@ def form(path: Path, *, whole: bool) -> Form:
                 image.load()
             return Form((height, width), image.mode in _GREY)
     except Exception as error:  # noqa: BLE001
-        raise unreadable(path, error) from None
+        raise _unreadable(path, error) from None
 
 
 def decode(path: Path, channels: int, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -98,16 +98,16 @@ def decode(path: Path, channels: int, size: tuple[int, int]) -> NDArray[np.uint8
     """
     try:  # any error means "unreadable", as above
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(_eight_bit(image)).convert("L" if channels == 1 else "RGB")
+            upright = _eight_bit(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
             if (upright.height, upright.width) != size:
                 upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)  # antialiased when it shrinks
             pixels = np.array(upright)
     except Exception as error:  # noqa: BLE001
-        raise unreadable(path, error) from None
+        raise _unreadable(path, error) from None
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def unreadable(path: Path, error: Exception) -> InputError:
+def _unreadable(path: Path, error: Exception) -> InputError:
     """The error for a file that is no readable image."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return InputError(
@@ -130,6 +130,4 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """Sixteen-bit grey scaled to eight bits: ``convert`` alone would clip it to white."""
     if not image.mode.startswith("I"):
         return image
-    eight_bit = Image.fromarray((np.array(image).astype(np.uint32) // 257).astype(np.uint8))
-    eight_bit.getexif().update(image.getexif())
-    return eight_bit
+    return Image.fromarray((np.array(image).astype(np.uint32) // 257).astype(np.uint8))

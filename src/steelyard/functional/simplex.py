@@ -32,15 +32,7 @@ def project_simplex(v: Tensor, total: float = 1.0) -> Tensor:
     tensor([1.5000, 0.5000, 0.0000])
     """
     check.positive("total", total)
-    if v.ndim == 0 or v.shape[-1] == 0:
-        raise check.InputError(f"expected v of shape (..., N) with N >= 1, got {tuple(v.shape)}.")
-    v = at_least_float32(v)
-    v = v - v.amax(-1, keepdim=True)  # same answer; keeps `total` from drowning beside a large v
-    ordered = v.sort(-1, descending=True).values
-    rank = torch.arange(1, v.shape[-1] + 1, dtype=v.dtype, device=v.device)
-    # The threshold of the k largest entries rises with k exactly as long as the k-th stays in the support.
-    threshold = ((ordered.cumsum(-1) - total) / rank).amax(-1, keepdim=True)
-    return (v - threshold).clamp_min(0)
+    return _project(_below_maximum(at_least_float32(v)), total)
 
 
 def low_weights(grad_sq_norm: Tensor, lam: float) -> Tensor:
@@ -69,6 +61,21 @@ def low_weights(grad_sq_norm: Tensor, lam: float) -> Tensor:
     tensor([0.5000, 0.5000, 2.0000])
     """
     check.positive("lam", lam)
-    g = at_least_float32(grad_sq_norm.detach())
-    gap = g - g.amax(-1, keepdim=True)  # before the division, where the near-ties that decide are still exact
-    return project_simplex(gap / (2 * lam), total=float(g.shape[-1]))
+    gap = _below_maximum(at_least_float32(grad_sq_norm.detach()))
+    # The division comes after the difference: the near-ties that decide are exact only before it.
+    return _project(gap / (2 * lam), total=float(gap.shape[-1]))
+
+
+def _below_maximum(v: Tensor) -> Tensor:
+    """A constant changes no projection; with the maximum at 0, ``total`` does not drown beside a large v."""
+    if v.ndim == 0 or v.shape[-1] == 0:
+        raise check.InputError(f"expected a tensor of shape (..., N) with N >= 1, got {tuple(v.shape)}.")
+    return v - v.amax(-1, keepdim=True)
+
+
+def _project(v: Tensor, total: float) -> Tensor:
+    ordered = v.sort(-1, descending=True).values
+    rank = torch.arange(1, v.shape[-1] + 1, dtype=v.dtype, device=v.device)
+    # The threshold of the k largest entries rises with k exactly as long as the k-th stays in the support.
+    threshold = ((ordered.cumsum(-1) - total) / rank).amax(-1, keepdim=True)
+    return (v - threshold).clamp_min(0)

@@ -62,7 +62,7 @@ def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot
 def duration(seconds: float) -> str:
     """Seconds as people say them.
 
-    >>> duration(0.25), duration(75), duration(7300)
+    >>> duration(0.25), duration(75), duration(7320)
     ('0.25 s', '1 min 15 s', '2 h 2 min')
     """
     if not math.isfinite(seconds):

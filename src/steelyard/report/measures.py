@@ -63,7 +63,7 @@ def measures(critical: bool, at_tpr: float) -> tuple[Measure, ...]:
             "fpr_at_tpr",
             f"False alarms at {share} sensitivity",
             "lower",
-            f"share of the other classes' samples above the threshold that finds {share} of the critical ones",
+            f"share of the other classes' samples above the threshold that finds {share} of the critical",
         ),
         Measure("auc", "AUC", "higher", "a critical sample scores above another one", percent=False),
         Measure(

@@ -1,0 +1,107 @@
+"""What the page says, and what it refuses to say."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from steelyard.report import evidence
+from steelyard.report.summary import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from steelyard.report.summary import Summary
+    from steelyard.studies.store import Store
+
+    Build = Callable[..., Store]
+
+
+def of(store: Store) -> Summary:
+    return summarise(evidence.read(store))
+
+
+def test_a_difference_that_stands_is_said_with_its_figures(store: Store) -> None:
+    found = of(store)
+    low = next(
+        one for one in found.comparisons if one.method == "low(lam=0.1)" and one.measure == "fpr_at_tpr"
+    )
+    assert low.shown
+    figures = [100 * value for value in (low.value, low.baseline_value, low.difference, low.low, low.high)]
+    texts = [f"{value:.1f}".replace("-", "\N{MINUS SIGN}") for value in figures]
+    assert re.fullmatch(
+        rf"At 95 % sensitivity for mel, low\(lam=0\.1\) raises {texts[0]} % false alarms, ce {texts[1]} %; "
+        rf"difference {texts[2]} points, 95 % interval {texts[3]} to {texts[4]}, p = 0\.\d+ over test samples\.",
+        found.headline,
+    )
+
+
+def test_few_seeds_few_positives_and_failures_are_named(store: Store) -> None:
+    text = "\n".join(of(store).details)
+    assert (
+        "With 3 runs a signed-rank test cannot fall below p = 0.25, however large the difference; it needs 6."
+        in text
+    )
+    assert "only 24 samples of mel: one more or less moves the sensitivity by 4.2 points" in text
+    assert "1 run failed and is left out of every figure." in text
+    assert "low(lam=0.1) finds 81.9 % and raises 13.0 % false alarms; ce finds 88.9 %" in text
+
+
+def test_one_seed_says_nothing_of_another_training(build: Build, tmp_path: Path) -> None:
+    found = of(build(tmp_path / "out", seeds=1, failed=()))
+    assert "nothing can be said of another training" in found.details[0]
+
+
+def test_no_difference_is_claimed_where_none_is_shown(build: Build, tmp_path: Path) -> None:
+    found = of(build(tmp_path / "out", methods=("ce", "focal", "mixup"), failed=()))
+    assert not any(one.shown for one in found.comparisons if one.measure == "fpr_at_tpr")
+    assert found.headline.startswith(
+        ("No method is shown to be better than ce.", "At 95 % sensitivity for mel, no method")
+    )
+
+
+def test_the_baseline_may_be_the_best(build: Build, tmp_path: Path) -> None:
+    found = of(build(tmp_path / "out", methods=("low(lam=0.1)", "ce"), failed=()))
+    assert found.headline.startswith(
+        "At 95 % sensitivity for mel, no method raises fewer false alarms than low(lam=0.1) ("
+    )
+    assert "The nearest, ce, raises" in found.headline
+
+
+def test_without_a_critical_class_balanced_accuracy_decides(build: Build, tmp_path: Path) -> None:
+    found = of(build(tmp_path / "out", critical=(), failed=()))
+    assert found.deciding.key == "balanced_accuracy"
+    assert found.headline.startswith("low(lam=0.1) reaches a balanced accuracy of ")
+    assert not any("threshold" in text for text in found.details)
+
+
+@pytest.mark.parametrize(
+    ("failed", "expected"),
+    [
+        ((("ce", 0), ("low(lam=0.1)", 0)), "No run has finished, so there is nothing to compare."),
+        ((("ce", 0),), "The baseline ce has no finished run, so no method is compared with it."),
+    ],
+)
+def test_broken_studies(
+    build: Build, tmp_path: Path, failed: tuple[tuple[str, int], ...], expected: str
+) -> None:
+    found = of(build(tmp_path / "out", methods=("ce", "low(lam=0.1)"), seeds=1, failed=failed))
+    assert found.headline == expected
+
+
+def test_a_method_alone(build: Build, tmp_path: Path) -> None:
+    found = of(build(tmp_path / "out", methods=("ce",), failed=()))
+    assert re.fullmatch(
+        r"At 95 % sensitivity for mel, ce raises \d+\.\d % false alarms\. No other method finished with it\.",
+        found.headline,
+    )
+
+
+def test_runs_still_to_come_are_named(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "out", methods=("ce", "focal"), failed=())
+    run = store.study.runs()[-1]
+    store.run_folder(run).rename(store.unfinished_folder(run))
+    assert "The comparison is not complete: 1 run still to be trained." in of(store).details

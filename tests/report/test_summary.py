@@ -1,0 +1,185 @@
+"""The numbers of the page against the store's own files, counted another way."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from steelyard import metrics, report
+from steelyard._checks import InputError
+from steelyard.report import comparison, evidence
+from steelyard.report.summary import summarise
+from steelyard.studies.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from steelyard.report.summary import Summary
+
+    Build = Callable[..., Store]
+
+
+@pytest.fixture(scope="module")
+def summary(store: Store) -> Summary:
+    return summarise(evidence.read(store))
+
+
+def values(store: Store, method: str, measure: str) -> list[float]:
+    with (store.folder / "results.csv").open() as file:
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if (row["method"], row["metric"], row["split"]) == (method, measure, "test")
+        ]
+    return [float(row["value"]) for row in rows]
+
+
+def test_cells_are_mean_and_deviation_over_runs(store: Store, summary: Summary) -> None:
+    assert [row.method for row in summary.methods][:3] == ["ce", "balanced-ce", "low(lam=0.1)"]
+    for row in summary.methods:
+        for measure, cell in row.cells.items():
+            found = values(store, row.method, measure)
+            assert cell.runs == len(found)
+            assert cell.mean == pytest.approx(np.mean(found))
+            assert cell.sd == pytest.approx(np.std(found, ddof=1))
+
+
+def test_best_is_marked_among_trained_methods(summary: Summary) -> None:
+    trained = [row for row in summary.methods if row.trained]
+    for column in summary.measures:
+        best = [row.method for row in summary.methods if row.cells[column.key].best]
+        if column.better == "neither":
+            assert best == []
+            continue
+        choose = max if column.better == "higher" else min
+        assert best == [choose(trained, key=lambda row: row.cells[column.key].mean).method]
+        assert not any(row.cells[column.key].tied for row in summary.methods if row.cells[column.key].best)
+    free = [row for row in summary.methods if not row.trained]
+    assert len(free) == 3
+    assert not any(cell.best or cell.tied for row in free for cell in row.cells.values())
+
+
+def test_tied_methods_are_those_the_paired_test_cannot_tell(store: Store, summary: Summary) -> None:
+    best = values(store, "low(lam=0.1)", "balanced_accuracy")
+    fraction = 300 / 1300
+    p = {
+        name: metrics.corrected_resampled_t_test(
+            values(store, name, "balanced_accuracy"),
+            best[: len(values(store, name, "balanced_accuracy"))],
+            fraction,
+        ).p_value
+        for name in ("ce", "balanced-ce")
+    }
+    corrected = dict(zip(p, metrics.holm(list(p.values())), strict=True))
+    for row in summary.methods[:2]:
+        assert row.cells["balanced_accuracy"].tied == (corrected[row.method] >= 0.05)
+
+
+def test_comparisons_pair_the_runs_that_both_finished(store: Store, summary: Summary) -> None:
+    found = {(one.measure, one.method): one for one in summary.comparisons}
+    assert found["auc", "balanced-ce"].runs == 2  # seed 2 failed
+    low = found["fpr_at_tpr", "low(lam=0.1)"]
+    ours, theirs = (values(store, name, "fpr_at_tpr") for name in ("low(lam=0.1)", "ce"))
+    assert low.difference == pytest.approx(np.mean(ours) - np.mean(theirs))
+    assert low.low < low.difference < low.high
+    assert low.effect_size == pytest.approx(metrics.cohens_d_paired(ours, theirs))
+    assert low.p_signed_rank == pytest.approx(0.25)
+    assert low.same_side == 3
+    family = [one for one in summary.comparisons if one.measure == "fpr_at_tpr"]
+    np.testing.assert_allclose([one.p_holm for one in family], metrics.holm([one.p_value for one in family]))
+
+
+def test_delong_and_mcnemar_compare_run_with_run(store: Store, summary: Summary) -> None:
+    found = {(one.measure, one.method): one for one in summary.comparisons}
+    runs = {(str(one.run.method), one.run.seed): one for one in store.runs() if one.failure is None}
+    for seed in range(3):
+        a, b = (runs[name, seed].predictions("test") for name in ("low(lam=0.1)", "ce"))
+        a, b = evidence._in_order(a), evidence._in_order(b)
+        scores = [metrics.critical_score(one.logits, [1]) for one in (a, b)]
+        delong = metrics.delong_test(a.target == 1, *scores).p_value
+        assert found["auc", "low(lam=0.1)"].p_each[seed] == pytest.approx(delong)
+        mcnemar = metrics.mcnemar_test(a.target, a.decision, b.decision).p_value
+        assert found["accuracy", "low(lam=0.1)"].p_each[seed] == pytest.approx(mcnemar)
+    assert found["fpr_at_tpr", "low(lam=0.1)"].p_each == ()
+
+
+def test_equal_methods_are_never_told_apart(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "out", failed=())
+    for run in store.study.runs():  # every method predicts as the first one
+        if str(run.method) != "ce":
+            for part in ("val", "test"):
+                twin = run.model_copy(update={"method": store.study.methods[0]})
+                source = store.run_folder(twin) / f"{part}.npz"
+                (store.run_folder(run) / f"{part}.npz").write_bytes(source.read_bytes())
+    for one in summarise(evidence.read(store)).comparisons:
+        assert (one.difference, one.low, one.high, one.p_value, one.shown) == (0, 0, 0, 1, False)
+
+
+def test_percentiles_against_the_definition() -> None:
+    drawn = np.random.default_rng(0).normal(1.0, 0.6, 999)
+    low, high, p = comparison.percentiles(drawn)
+    ordered = np.sort(drawn)
+    assert (low, high) == pytest.approx((ordered[24], ordered[974]), abs=0.05)
+    assert p == pytest.approx(2 * ((drawn <= 0).sum() + 1) / 1000)
+    assert all(math.isnan(value) for value in comparison.percentiles(np.zeros(0)))
+
+
+def test_disagreements_are_counted_sample_by_sample(store: Store, summary: Summary) -> None:
+    runs = {(str(one.run.method), one.run.seed): one for one in store.runs() if one.failure is None}
+    counts = dict.fromkeys(((True, True), (True, False), (False, True), (False, False)), 0)
+    for seed in range(3):
+        a, b = (runs[name, seed].predictions("test") for name in ("low(lam=0.1)", "ce"))
+        right = {i: d == t for i, d, t in zip(b.index, b.decision, b.target, strict=True)}
+        for i, d, t in zip(a.index, a.decision, a.target, strict=True):
+            counts[bool(d == t), bool(right[i])] += 1
+    (low,) = [one for one in summary.disagreements if one.method == "low(lam=0.1)"]
+    assert (low.both_right, low.only_method, low.only_baseline, low.both_wrong) == tuple(counts.values())
+
+
+def test_recall_counts_each_group_once(store: Store, summary: Summary) -> None:
+    mel = summary.classes[1]
+    assert (mel.name, mel.critical, mel.counts["train"]) == ("mel", True, 60)
+    for one in mel.recall:
+        assert one.value == pytest.approx(np.mean(values(store, one.method, "recall[mel]")))
+        interval = metrics.wilson_interval(round(one.value * 12), 12)  # 24 samples in groups of two
+        assert (one.low, one.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_failures_costs_and_counts(summary: Summary) -> None:
+    (failure,) = summary.failures
+    assert (failure.method, failure.seed, failure.message) == (
+        "balanced-ce",
+        2,
+        "loss is nan after epoch 3 <script>alert(1)</script>",
+    )
+    assert [cost.seconds_per_epoch for cost in summary.costs] == [1.5, 1.5, 1.5]
+    assert (summary.positives, summary.units, summary.missing, summary.leader) == (24, 150, 0, "low(lam=0.1)")
+
+
+def test_summary_file_is_strict_json(store: Store, summary: Summary) -> None:
+    loaded = json.loads(summary.as_json(), parse_constant=pytest.fail)
+    assert loaded["headline"] == summary.headline
+    assert loaded["methods"][0]["cells"]["auc"]["mean"] == summary.methods[0].cells["auc"].mean
+    assert loaded == summary.as_dict()
+
+
+def test_one_run_per_method_has_no_spread_and_no_marks_of_equality(build: Build, tmp_path: Path) -> None:
+    found = summarise(evidence.read(build(tmp_path / "out", seeds=1, failed=())))
+    cells = [row.cells["auc"] for row in found.methods if row.trained]
+    assert [cell.best for cell in cells] == [False, False, True]
+    assert not any(cell.tied for cell in cells)
+    assert all(math.isnan(cell.sd) for cell in cells)
+    assert found.as_dict()["methods"][0]["cells"]["auc"]["sd"] is None
+
+
+def test_a_study_without_results_is_refused_in_one_line(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "out", seeds=1, failed=())
+    (store.folder / "results.csv").unlink()
+    with pytest.raises(InputError, match=r"results\.csv is missing; run the comparison again"):
+        report.write(Store(store.folder))
