@@ -163,10 +163,11 @@ def test_a_weighting_without_gradients_sees_the_index_and_may_sample() -> None:
 def test_evaluation_needs_no_autograd() -> None:
     logits, target = batch()
     for objective in (LOW(), LOW(nn.CrossEntropyLoss(reduction="none"))):
-        with torch.no_grad():
-            total = objective(logits.detach(), target)
-        torch.testing.assert_close(total, objective(logits, target).detach())
-        assert not total.requires_grad
+        for without in (torch.no_grad, torch.inference_mode):
+            with without():
+                total = objective(1 * logits, 1 * target)  # the products are made without autograd
+            torch.testing.assert_close(total, objective(logits, target).detach())
+            assert not total.requires_grad
 
 
 def test_low_under_autocast_and_in_half_precision() -> None:

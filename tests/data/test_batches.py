@@ -44,16 +44,14 @@ def files(tmp_path: Path) -> ImageFiles:
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("drop_last", [False, True])
-def test_every_row_comes_once_with_its_own_image_and_target(shuffle: bool, drop_last: bool) -> None:
-    batches = batches_of(shuffle=shuffle, drop_last=drop_last)
+def test_every_row_comes_once_with_its_own_image_and_target(shuffle: bool) -> None:
+    batches = batches_of(shuffle=shuffle)
     seen = list(batches)
-    assert [len(batch.index) for batch in seen] == [5, 5, 5, 5] + [3] * (not drop_last)
+    assert [len(batch.index) for batch in seen] == [5, 5, 5, 5, 3]
     assert len(batches) == len(seen)
     index = torch.cat([batch.index for batch in seen]).numpy()
     assert index.dtype == np.int64
-    if not drop_last:
-        assert sorted(index) == sorted(ROWS)
+    assert sorted(index) == sorted(ROWS)
     assert (index.tolist() == ROWS[: len(index)].tolist()) != shuffle
     assert len(set(index)) == len(index)
     np.testing.assert_array_equal(torch.cat([batch.target for batch in seen]), index % 3)
@@ -125,13 +123,23 @@ def test_probabilities_draw_with_replacement() -> None:
         batches.set_probabilities(torch.ones(2))
 
 
+@pytest.mark.parametrize(
+    ("rows", "shuffle", "sizes"),
+    [(11, True, [5, 6]), (11, False, [5, 5, 1]), (6, True, [6]), (1, True, [1]), (12, True, [5, 5, 2])],
+)
+def test_no_training_batch_has_a_single_sample(rows: int, shuffle: bool, sizes: list[int]) -> None:
+    batches = batches_of(rows=ROWS[:rows], shuffle=shuffle)
+    assert [len(batch.index) for batch in batches] == sizes
+    assert len(batches) == len(sizes)
+    assert sorted(order(batches)) == sorted(ROWS[:rows])
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_streamed_files_give_the_batches_of_memory(files: ImageFiles, workers: int) -> None:
     options: dict[str, Any] = {
         "shuffle": True,
         "seed": 4,
         "augment": augmentation("crop+flip"),
-        "drop_last": True,
     }
     state = torch.get_rng_state()
     streamed, held = batches_of(files, **options | {"workers": workers}), batches_of(**options)
@@ -142,7 +150,7 @@ def test_streamed_files_give_the_batches_of_memory(files: ImageFiles, workers: i
             assert torch.equal(one.index, other.index)
             assert torch.equal(one.target, other.target)
             assert torch.equal(one.x, other.x)
-    assert len(streamed) == len(held) == 4
+    assert len(streamed) == len(held) == 5
     assert torch.equal(torch.get_rng_state(), state)  # the global generator is nobody's business
 
 

@@ -146,6 +146,15 @@ def test_without_labels_nothing_is_dropped(tmp_path: Path) -> None:
     assert len(read(write(tmp_path, columns), labelled=False)) == 1
 
 
+def test_files_of_spreadsheets_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.CSV"
+    path.write_text('size;note;y\n?;"two\nlines";0\n2;?;1\n\n', encoding="utf-8-sig")
+    table = table_of(read(str(path), target="y"))
+    np.testing.assert_array_equal(table.numeric, [[math.nan], [2]])
+    assert table.categorical.tolist() == [["two\nlines"], [None]]
+    assert table.numeric_names == ("size",)
+
+
 def test_a_column_at_fault_is_named(tmp_path: Path) -> None:
     def message(columns: Columns, **options: Any) -> str:
         with pytest.raises(InputError) as caught:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from steelyard.report import evidence
+from steelyard.report import evidence, headline
 from steelyard.report.summary import summarise
 
 if TYPE_CHECKING:
@@ -34,25 +35,38 @@ def test_a_difference_that_stands_is_said_with_its_figures(store: Store) -> None
     texts = [f"{value:.1f}".replace("-", "\N{MINUS SIGN}") for value in figures]
     assert re.fullmatch(
         rf"At 95 % sensitivity for mel, low\(lam=0\.1\) raises {texts[0]} % false alarms, ce {texts[1]} %; "
-        rf"difference {texts[2]} points, 95 % interval {texts[3]} to {texts[4]}, p = 0\.\d+ over test samples\.",
+        rf"difference {texts[2]} points, 95 % interval {texts[3]} to {texts[4]}, "
+        r"p = 0\.\d+ over test samples\.",  # all runs agree, and the test over runs finds it too
         found.headline,
     )
 
 
 def test_few_seeds_few_positives_and_failures_are_named(store: Store) -> None:
-    text = "\n".join(of(store).details)
+    summary = of(store)
+    text = "\n".join(summary.details)
     assert (
-        "With 3 runs a signed-rank test cannot fall below p = 0.25, however large the difference; it needs 6."
+        "A signed-rank test over 3 runs cannot fall below p = 0.25, however large the difference; it needs 6."
         in text
     )
     assert "only 24 samples of mel: one more or less moves the sensitivity by 4.2 points" in text
     assert "1 run failed and is left out of every figure." in text
-    assert "low(lam=0.1) finds 81.9 % and raises 13.0 % false alarms; ce finds 88.9 %" in text
+    rows = {row.method: row.cells for row in summary.methods}
+    for name in ("low(lam=0.1)", "ce"):
+        found, alarms = (100 * rows[name][key].mean for key in ("sensitivity", "false_alarm_rate"))
+        assert f"{name} finds {found:.1f} % and raises {alarms:.1f} % false alarms" in text
 
 
 def test_one_seed_says_nothing_of_another_training(build: Build, tmp_path: Path) -> None:
     found = of(build(tmp_path / "out", seeds=1, failed=()))
-    assert "nothing can be said of another training" in found.details[0]
+    assert found.headline.endswith("There is one run per method: training again may change it.")
+    assert found.details[0] == "One run per method says nothing of another training; ask for more seeds."
+
+
+def test_a_difference_that_one_seed_made_is_not_sold_as_sure(store: Store) -> None:
+    found = of(store)
+    unsure = tuple(replace(one, p_runs=0.55, same_side=2) for one in found.comparisons)
+    text = headline.headline(replace(found, comparisons=unsure))
+    assert text.endswith(" Training again may change it: 2 of 3 runs agree, p = 0.55 over runs.")
 
 
 def test_no_difference_is_claimed_where_none_is_shown(build: Build, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from steelyard.studies.store import Store
 
 
-def printed(summary: report.Summary) -> str:
-    console = Console(width=80, record=True, file=None, quiet=False)
+def printed(summary: report.Summary, width: int = 80) -> str:
+    console = Console(width=width)
     with console.capture() as capture:
         console.print(report.terminal_table(summary))
     return capture.get()
@@ -41,4 +41,4 @@ def test_figures_of_the_summary_at_eighty_signs(store: Store) -> None:
 
 def test_brackets_in_a_name_are_no_markup(build: Callable[..., Store], tmp_path: Path) -> None:
     store = build(tmp_path / "out", methods=("ce", "counts(sizes=[1, 2])"), seeds=1, failed=())
-    assert "sizes=[1," in printed(summarise(evidence.read(store)))
+    assert "counts(sizes=[1, 2])" in printed(summarise(evidence.read(store)), width=140)

@@ -160,6 +160,44 @@ def make_report(
 
 
 @app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(metavar="STUDY", help="an experiment of a paper; `list` names them")],
+    scale: Annotated[
+        str, typer.Option("--scale", help="quick: an honest small version; full: as the paper")
+    ] = "quick",
+    out: Annotated[Path | None, typer.Option("--out", help="folder (default: the name of the study)")] = None,
+    workers: Workers = 1,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Run an experiment of a paper again and show the paper's figures beside ours."""
+    from steelyard import _checks as check
+    from steelyard import report
+    from steelyard.cli.progress import Watcher
+    from steelyard.studies.compare import compare as run_comparison
+    from steelyard.studies.reproduce import beside_the_paper, experiment, experiments
+    from steelyard.studies.samples import keep_samples
+
+    if name == "list":
+        rows = [(known, experiment(known).title, experiment(known).source) for known in experiments()]
+        return _table("Experiments", ("name", "what", "source"), rows)
+    asked = experiment(name)
+    check.one_of("scale", scale, ("quick", "full"))
+    folder = out or Path(f"{name}-{scale}")
+    command = shlex.join(["steelyard", *sys.argv[1:]])
+    results = {}
+    for part, wanted in asked.studies("full" if scale == "full" else "quick").items():
+        watcher = Watcher(Console(stderr=True, quiet=quiet), wanted)
+        store = run_comparison(
+            wanted, folder / part, watcher, workers=workers, device=device, command=command
+        )
+        keep_samples(store, report.wanted(store))
+        _answer(report.write(store), store.folder, as_json=False)
+        results[part] = store.results()
+    return _beside(beside_the_paper(asked, results))
+
+
+@app.command()
 def methods() -> None:
     """List the methods that can be compared, with their parameters, and the models."""
     from steelyard import catalog
@@ -210,6 +248,24 @@ def _answer(summary: Any, out: Path, as_json: bool) -> None:
     console = Console()
     console.print(terminal_table(summary))
     console.print(f"The page: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _beside(rows: Sequence[dict[str, Any]]) -> None:
+    """The paper's figures beside ours."""
+    shown = [
+        (
+            row["part"],
+            row["method"],
+            row["measure"],
+            f"{row['value']:g}",
+            "not run"
+            if row["ours"] is None
+            else f"{row['ours']:.4g} ± {row['sd'] or 0:.2g} (n = {row['n']})",
+        )
+        for row in rows
+    ]
+    if shown:
+        _table("Beside the paper", ("part", "method", "measure", "paper", "ours"), shown)
 
 
 def _figures(figures: dict[str, float], as_json: bool) -> None:

@@ -54,7 +54,6 @@ class Batches:
     shuffle: bool = field(default=False, kw_only=True)
     seed: int = field(default=0, kw_only=True)
     augment: Augmentation | None = field(default=None, kw_only=True)
-    drop_last: bool = field(default=False, kw_only=True)
     workers: int = field(default=2, kw_only=True)  # processes that decode image files; 0 decodes in this one
 
     def __post_init__(self) -> None:
@@ -73,7 +72,7 @@ class Batches:
     def __len__(self) -> int:
         """Batches in an epoch."""
         whole, rest = divmod(len(self.rows), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        return max(1, whole + (rest > self.shuffle))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0 on, that iterating gives; without it every epoch is like the first."""
@@ -93,10 +92,10 @@ class Batches:
         self._probabilities = probabilities
 
     def __iter__(self) -> Iterator[Batch]:
-        order = self._order()[: len(self) * self.batch_size]
+        chunks = self._chunks(self._order())
         generator = self._generator(_AUGMENT, self.device)
         for x, index in (
-            self._cut(self.x, order) if isinstance(self.x, Tensor) else self._streamed(self.x, order)
+            self._cut(self.x, chunks) if isinstance(self.x, Tensor) else self._streamed(self.x, chunks)
         ):
             changed = x if self.augment is None else self.augment(x, generator)
             yield Batch(self.encoding.normalise(changed), self.target.index_select(0, index), index)
@@ -110,18 +109,25 @@ class Batches:
             return rows[torch.multinomial(weights, len(rows), replacement=True, generator=generator)]
         return rows[torch.randperm(len(rows), generator=generator)] if self.shuffle else rows
 
+    def _chunks(self, order: Tensor) -> tuple[Tensor, ...]:
+        """The order cut into batches; when shuffled, for training, a last batch of one joins the one before."""
+        chunks = torch.split(order, self.batch_size)
+        if len(chunks) > len(self):  # batch normalisation cannot train on a single sample
+            return (*chunks[:-2], torch.cat(chunks[-2:]))
+        return chunks
+
     def _generator(self, stream: int, device: torch.device | str) -> torch.Generator:
         state = np.random.SeedSequence(self.seed, spawn_key=(self._epoch, stream)).generate_state(
             1, np.uint64
         )
         return torch.Generator(device).manual_seed(int(state[0]))
 
-    def _cut(self, x: Tensor, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        for index in torch.split(order.to(self.device), self.batch_size):
+    def _cut(self, x: Tensor, chunks: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+        sizes = [len(chunk) for chunk in chunks]
+        for index in torch.split(torch.cat(chunks).to(self.device), sizes):  # moved in one copy
             yield x.index_select(0, index), index
 
-    def _streamed(self, files: ImageFiles, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        chunks = torch.split(order, self.batch_size)
+    def _streamed(self, files: ImageFiles, chunks: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
         loader = DataLoader(
             _Decoded(files, threads=1 if self.workers else None),
             sampler=chunks,

@@ -213,7 +213,8 @@ def _number_column(name: str, values: NDArray[np.float64]) -> NumberColumn:
     gaps = np.isnan(values)
     fill = 0.0 if gaps.all() else float(np.median(values[~gaps]))
     filled = np.where(gaps, fill, values)
-    return NumberColumn(name, fill, float(filled.mean()), float(filled.std()) or 1.0, bool(gaps.any()))
+    std = float(filled.std()) if np.ptp(filled) > 0 else 1.0  # of a constant, rounding would leave 1e-17
+    return NumberColumn(name, fill, float(filled.mean()), std, bool(gaps.any()))
 
 
 def _text_column(name: str, values: NDArray[np.object_]) -> TextColumn:

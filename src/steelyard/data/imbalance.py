@@ -89,12 +89,12 @@ def longtail(
 def powers(
     there: Rows, classes: Classes, rng: np.random.Generator, /, *, largest: int | None = None
 ) -> NDArray[Any]:
-    """A class keeps ``largest // 2**k``, k a random permutation of 0..C-1.
+    """A class keeps ``largest / 2**k``, k a random permutation of 0..C-1.
 
     ``largest`` is by default the count of the largest class (Santiago et al. 2021, section 5.1.2).
     """
     most = there.max() if largest is None else int(at_least("largest", largest, 1))
-    return np.asarray(most // 2 ** rng.permutation(len(classes)))
+    return _rounded(most / 2.0 ** rng.permutation(len(classes)))
 
 
 def counts(there: Rows, classes: Classes, _rng: np.random.Generator, /, **samples: int) -> NDArray[Any]:

@@ -73,7 +73,7 @@ def split(
     if imbalance is not None:
         pool = imbalance(pool)
     if draws_val:
-        stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_VAL, fold)))
+        stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_VAL,)))
         needs = "a training and a validation part (val_fraction 0 or a milder imbalance would help)"
         dealt = _dealt(dataset, pool, [_Share(1 - val_fraction), _Share(val_fraction)], stream, needs)
         val, pool = pool[dealt == 1], pool[dealt == 0]
@@ -139,17 +139,17 @@ def _deal(target: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> R
     """Stratified: each class is shuffled and cut by the shares, each part within one sample of its own."""
     dealt = np.empty(len(target), dtype=np.int64)
     least = np.array([share.least for share in shares])
-    owed = np.zeros(len(shares))  # what rounding has withheld from each part so far keeps their sizes even
+    withheld = np.zeros(len(shares))  # by rounding, so far; made up for, it keeps the sizes of parts even
     for c in np.unique(target):
         mine = rng.permutation(np.flatnonzero(target == c))
         exact = np.array([share.part for share in shares]) * len(mine)
         sizes = np.floor(exact + 1e-9).astype(np.int64)
-        upped = np.lexsort((owed, exact - sizes > 1e-9))[::-1][: len(mine) - sizes.sum()]
+        upped = np.lexsort((withheld, exact - sizes > 1e-9))[::-1][: len(mine) - sizes.sum()]
         sizes[upped] += 1
         while (sizes < least).any():
             sizes[(sizes - least).argmin()] += 1
             sizes[(sizes - least).argmax()] -= 1
-        owed += exact - sizes
+        withheld += exact - sizes
         dealt[mine] = np.repeat(np.arange(len(shares)), sizes)
     return dealt
 
@@ -166,9 +166,8 @@ def _deal_groups(target: Rows, group: Rows, shares: Sequence[_Share], rng: np.ra
     order = shuffled[np.lexsort((-held.sum(axis=1)[shuffled], rarity[rarest[shuffled]]))]
     lacking = np.outer([share.part for share in shares], total)  # (P, C) samples still wanted
     waiting = np.bincount(rarest, minlength=len(total))  # groups of each rarest class still to come
-    owed = np.repeat(
-        [[share.least] for share in shares], len(total), axis=1
-    )  # (P, C) groups at least still due
+    least = np.array([[share.least] for share in shares])
+    owed = np.repeat(least, len(total), axis=1)  # (P, C) groups that a part must still get
     part = np.empty(len(groups), dtype=np.int64)
     for g in order:
         c = rarest[g]

@@ -72,7 +72,9 @@ def read_columns(path: Path) -> dict[str, Values]:
             null = [*csv.ConvertOptions().null_values, "?"]
             convert = csv.ConvertOptions(null_values=null, strings_can_be_null=True)
             source = csv.read_csv(
-                path, parse_options=csv.ParseOptions(delimiter=_delimiter(path)), convert_options=convert
+                path,
+                parse_options=csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True),
+                convert_options=convert,
             )
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"cannot read the table {path}: {' '.join(str(error).split())}") from None

@@ -49,8 +49,8 @@ def loss_and_logit_grad(
 ) -> tuple[Tensor, Tensor]:
     """Per-sample losses (N,), with their graph, and each one's own logit gradient (N, ...), without.
 
-    The loss is evaluated once, so a loss with a state or with chance in it stays itself. Arguments and errors
-    as in :func:`logit_grad_sq_norm`.
+    Outside ``torch.compile`` the loss is evaluated once, so a loss with chance or a state in it stays itself.
+    Arguments and errors as in :func:`logit_grad_sq_norm`.
     """
     closed_form = getattr(loss, "loss_and_grad", None)
     if closed_form is not None:
@@ -59,6 +59,9 @@ def loss_and_logit_grad(
     if torch.compiler.is_compiling():  # the compiler traces torch.func, but not torch.autograd.grad
         grad = torch.func.grad(lambda z: per_sample(loss, z, target).sum())(logits.detach())
         return per_sample(loss, logits, target), grad
+    if torch.is_inference_mode_enabled():  # its tensors can be differentiated only as copies made outside it
+        with torch.inference_mode(mode=False):
+            return loss_and_logit_grad(loss, logits.clone(), target.clone())
     with torch.enable_grad():
         leaf = logits if logits.requires_grad else logits.detach().requires_grad_()
         value = per_sample(loss, leaf, target)

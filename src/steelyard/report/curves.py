@@ -8,7 +8,7 @@ import numpy as np
 
 from steelyard.metrics import average_precision, precision_recall_curve, reliability_curve, roc_curve
 from steelyard.report.figure import MUTED, SURFACE, Look, Plot, axes, legend, listed, short, svg
-from steelyard.report.measures import percent
+from steelyard.report.measures import measures, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,14 +112,16 @@ def calibration(evidence: Evidence, looks: Mapping[str, Look]) -> Plot:
 
 
 def training(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
-    """Training loss, validation loss and each validation measure by epoch."""
-    histories = [run.history for runs in evidence.finished.values() for run in runs]
-    columns = dict.fromkeys(column for rows in histories for row in rows for column in row)
-    drawn = [column for column in columns if column == "train_loss" or column.startswith("val_")]
-    return [_training(evidence, looks, column) for column in drawn]
+    """Training loss, validation loss and the validation measures that matter by epoch."""
+    study = evidence.store.study
+    titles = {f"val_{one.key}": one.label for one in measures(bool(evidence.critical), study.at_tpr)}
+    wanted = ("val_fpr_at_tpr", "val_auc", "val_balanced_accuracy", study.training.monitor)
+    drawn = {"train_loss": "Loss on training samples", "val_loss": "Loss on validation samples"}
+    drawn |= {column: f"{titles[column]} on validation samples" for column in wanted if column in titles}
+    return [_training(evidence, looks, column, title) for column, title in drawn.items()]
 
 
-def _training(evidence: Evidence, looks: Mapping[str, Look], column: str) -> Plot:
+def _training(evidence: Evidence, looks: Mapping[str, Look], column: str, title: str) -> Plot:
     rows: list[tuple[Any, ...]] = []
     findings = []
     with axes(3.4) as (figure, ax):
@@ -133,16 +135,21 @@ def _training(evidence: Evidence, looks: Mapping[str, Look], column: str) -> Plo
             look = looks[name]
             ax.plot(epoch, mean, color=look.colour, linestyle=look.dash, label=short(name),
                     marker=look.marker, markevery=max(1, len(epoch) // 8))  # fmt: skip
-            ax.fill_between(epoch, mean - sd, mean + sd, color=look.colour, alpha=0.15, linewidth=0)
+            most = np.inf if column.endswith("loss") else 1.0
+            ax.fill_between(
+                epoch,
+                np.maximum(mean - sd, 0),
+                np.minimum(mean + sd, most),
+                color=look.colour,
+                alpha=0.15,
+                linewidth=0,
+            )
             rows += [(name, int(e), float(m), float(s)) for e, m, s in zip(epoch, mean, sd, strict=True)]
             findings.append(f"{name} ends at {mean[-1]:.3g}")
         ax.set_xlabel("Epoch")
         ax.margins(x=0.02)
         legend(ax, len(findings))
         drawing = svg(figure, column)
-    part, _, measure = column.partition("_")
-    samples = "training" if part == "train" else "validation"
-    title = f"{measure.replace('_', ' ').capitalize()} on {samples} samples"
     return Plot(column, title, listed(findings), drawing, ("method", "epoch", "mean", "sd"), rows)
 
 

@@ -29,6 +29,7 @@ _THEME = {
 SERIES = 7  # colours of the palette (Okabe and Ito's, which colour-blind eyes tell apart)
 MARKERS = "osD^vPX"
 DASHES = ("solid", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
+_LEGEND = 66  # letters that fit beside one another in a legend
 WIDTH = 5.6  # inches at 72 dots: the width at which the text is as large as the page's small print
 
 _STYLE: dict[Any, Any] = {
@@ -104,8 +105,8 @@ def axes(height: float = 3.5, width: float = WIDTH) -> Iterator[tuple[Figure, Ax
 def legend(ax: Axes, count: int) -> None:
     """A legend above the axes, where it covers nothing."""
     if count:
-        longest = max(len(text) for text in ax.get_legend_handles_labels()[1])
-        columns = max(1, min(count, 60 // (longest + 8)))
+        sizes = [len(text) + 8 for text in ax.get_legend_handles_labels()[1]]  # 8: the line before the name
+        columns = count if sum(sizes) <= _LEGEND else max(1, _LEGEND // max(sizes))
         ax.figure.legend(loc="outside upper left", ncols=columns, handlelength=2.6, columnspacing=1.4)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.metrics import smallest_wilcoxon_p
 from steelyard.report.comparison import ALPHA
-from steelyard.report.measures import p_phrase, percent
+from steelyard.report.measures import called, p_phrase, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from steelyard.report.comparison import Comparison
     from steelyard.report.measures import Measure
     from steelyard.report.summary import Row, Summary
-
-FEW_POSITIVES = 50  # below this, one sample moves the sensitivity by more than two points
 
 
 def headline(summary: Summary) -> str:
@@ -54,11 +52,6 @@ def lead_comparison(summary: Summary) -> Comparison | None:
     return max(rivals, key=lambda one: sign * one.difference, default=None)
 
 
-def unit_word(summary: Summary) -> str:
-    """What the bootstrap draws."""
-    return "groups of test samples" if summary.grouped else "test samples"
-
-
 def _alone(summary: Summary, row: Row) -> str:
     figure = summary.deciding.text(row.cells[summary.deciding.key].mean)
     noun = " false alarms" if summary.critical else ""
@@ -73,7 +66,7 @@ def _against(summary: Summary, best: Comparison, *, better: bool) -> str:
     figures = f"{best.method} {_reaches(summary)} {ours} %{noun}, {best.baseline} {theirs} %"
     sure = _difference(column, best)
     if better and best.shown:
-        return _sentence(f"{_opening(summary)}{figures}; {sure}.")
+        return _sentence(f"{_opening(summary)}{figures}; {sure}.{_another_training(best)}")
     if better:
         return f"No method is shown to be better than {best.baseline}. " + _sentence(
             f"{_opening(summary)}{figures}; {sure}."
@@ -101,15 +94,21 @@ def _reaches(summary: Summary) -> str:
     return "raises" if summary.critical else "reaches a balanced accuracy of"
 
 
+def _another_training(best: Comparison) -> str:
+    """What the runs say against a difference that stands over test samples."""
+    if best.runs == 1:
+        return " There is one run per method: training again may change it."
+    if best.p_runs < ALPHA:
+        return ""
+    same = f"{best.same_side} of {best.runs} runs agree"
+    return f" Training again may change it: {same}, {p_phrase(best.p_runs)} over runs."
+
+
 def _over_runs(best: Comparison) -> str:
     if best.runs == 1:
-        return (
-            "There is one run per method: the interval speaks of other test samples only, "
-            "and nothing can be said of another training. Ask for more seeds."
-        )
-    same = "all" if best.same_side == best.runs else str(best.same_side)
+        return "One run per method says nothing of another training; ask for more seeds."
     text = (
-        f"Of {best.runs} runs paired by seed and fold, {same} point the same way as the mean; "
+        f"Of {best.runs} runs paired by seed and fold {best.same_side} point the same way as the mean; "
         f"the corrected t-test over runs gives {p_phrase(best.p_runs)}."
     )
     least = smallest_wilcoxon_p(best.runs)
@@ -117,7 +116,7 @@ def _over_runs(best: Comparison) -> str:
         return text
     needed = next(n for n in range(best.runs, 100) if smallest_wilcoxon_p(n) < ALPHA)
     return (
-        f"{text} With {best.runs} runs a signed-rank test cannot fall below p = {least:.2g}, "
+        f"{text} A signed-rank test over {best.runs} runs cannot fall below p = {least:.2g}, "
         f"however large the difference; it needs {needed}."
     )
 
@@ -141,7 +140,7 @@ def _operating_point(summary: Summary) -> Iterator[str]:
 
 
 def _few_positives(summary: Summary) -> Iterator[str]:
-    if summary.critical and 0 < summary.positives < FEW_POSITIVES:
+    if summary.few_positives:
         yield (
             f"The test set holds only {_count(summary.positives, 'sample')} of {_listed(summary.critical)}: "
             f"one more or less moves the sensitivity by {100 / summary.positives:.1f} points. "
@@ -150,7 +149,8 @@ def _few_positives(summary: Summary) -> Iterator[str]:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    words = [called(name) for name in names]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _count(number: int, noun: str) -> str:

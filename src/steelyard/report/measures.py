@@ -40,38 +40,35 @@ class Measure:
 
 def measures(critical: bool, at_tpr: float) -> tuple[Measure, ...]:
     """The columns of the table of methods, the one that decides first."""
-    every = (
-        Measure("balanced_accuracy", "Balanced accuracy", "higher", "mean recall over the classes"),
-        Measure(
-            "mean_auc", "Mean AUC", "higher", "AUC of each class against the rest, averaged", percent=False
-        ),
-        Measure("mean_f1", "Mean F1", "higher", "F1 of each class, averaged"),
-        Measure("g_mean", "G-mean", "higher", "geometric mean of the recalls; 0 if a class is never found"),
-        Measure("iba", "IBA", "higher", "index of balanced accuracy, averaged over the samples' classes"),
-        Measure("accuracy", "Accuracy", "higher", "share of right decisions; common classes dominate it"),
-        Measure(
-            "ece", "ECE", "lower", "expected calibration error: confidence against share right", percent=False
-        ),
-        Measure("brier", "Brier", "lower", "squared error of the probabilities", percent=False),
-    )
-    if not critical:
-        return every
-    share = percent(at_tpr)
+    return (*_of_critical(percent(at_tpr)), *_of_all_classes()) if critical else _of_all_classes()
+
+
+def _of_critical(share: str) -> tuple[Measure, ...]:
+    fpr = f"share of the other classes' test samples raised when {share} of the critical ones are found"
+    area = "chance that a critical sample scores above another one"
+    precision = "mean precision over the recall of critical samples"
     about = "at the threshold that reached the wanted sensitivity on validation"
     return (
-        Measure(
-            "fpr_at_tpr",
-            f"False alarms at {share} sensitivity",
-            "lower",
-            f"share of the other classes' samples above the threshold that finds {share} of the critical",
-        ),
-        Measure("auc", "AUC", "higher", "a critical sample scores above another one", percent=False),
-        Measure(
-            "average_precision", "Average precision", "higher", "area under precision-recall", percent=False
-        ),
+        Measure("fpr_at_tpr", f"False alarms at {share} sensitivity", "lower", fpr),
+        Measure("auc", "AUC", "higher", area, percent=False),
+        Measure("average_precision", "Average precision", "higher", precision, percent=False),
         Measure("sensitivity", "Sensitivity in use", "neither", f"critical test samples found {about}"),
         Measure("false_alarm_rate", "False alarms in use", "neither", f"other test samples raised {about}"),
-        *every,
+    )
+
+
+def _of_all_classes() -> tuple[Measure, ...]:
+    area = "AUC of each class against the rest, averaged"
+    calibration = "expected calibration error: confidence against the share that is right"
+    return (
+        Measure("balanced_accuracy", "Balanced accuracy", "higher", "mean recall over the classes"),
+        Measure("mean_auc", "Mean AUC", "higher", area, percent=False),
+        Measure("mean_f1", "Mean F1", "higher", "F1 of each class, averaged"),
+        Measure("g_mean", "G-mean", "higher", "geometric mean of the recalls; 0 if a class is never found"),
+        Measure("iba", "IBA", "higher", "index of balanced accuracy, averaged over the samples"),
+        Measure("accuracy", "Accuracy", "higher", "share of right decisions; common classes dominate it"),
+        Measure("ece", "ECE", "lower", calibration, percent=False),
+        Measure("brier", "Brier", "lower", "squared error of the probabilities", percent=False),
     )
 
 
@@ -117,3 +114,12 @@ def number(value: float, decimals: int = 2) -> str:
         return UNKNOWN
     text = f"{value:.{decimals}f}"
     return text.replace("-", MINUS) if float(text) else f"{0:.{decimals}f}"  # no "-0.0"
+
+
+def called(name: str) -> str:
+    """A class within a sentence, where a bare number would read as a figure.
+
+    >>> called("mel"), called("3")
+    ('mel', 'class 3')
+    """
+    return f"class {name}" if name[:1].isdigit() else name

@@ -19,7 +19,11 @@ from steelyard.report.resample import resample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from steelyard.report.evidence import Evidence, Scored
+
+FEW_POSITIVES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,11 @@ class Summary:
     notes: tuple[str, ...]
 
     @property
+    def few_positives(self) -> bool:
+        """Whether one critical test sample moves the sensitivity by more than two points."""
+        return 0 < self.positives < FEW_POSITIVES
+
+    @property
     def deciding(self) -> Measure:
         """The measure that the headline speaks of."""
         return self.measures[0]
@@ -147,7 +156,7 @@ def summarise(evidence: Evidence) -> Summary:
     rows = _rows(evidence, columns)
     tested = ("fpr_at_tpr", "auc", "balanced_accuracy", "accuracy")[0 if evidence.critical else 2 :]
     runs = [run for scored in evidence.finished.values() for run in scored]
-    index = np.unique(np.concatenate([run.test.index for run in runs])) if runs else np.zeros(0, np.int64)
+    index = _tested([run.test.index for run in runs])
     found = Summary(
         name=str(evidence.facts["name"]),
         headline="",
@@ -169,9 +178,7 @@ def summarise(evidence: Evidence) -> Summary:
         leader=evidence.leader,
         seeds=study.seeds,
         folds=study.folds or 1,
-        positives=len(np.unique(np.concatenate([run.test.index[run.positive] for run in runs])))
-        if runs
-        else 0,
+        positives=len(_tested([run.test.index[run.positive] for run in runs])),
         units=len(index if evidence.group is None else np.unique(evidence.group[index])),
         grouped=evidence.group is not None,
         same_test=all(np.array_equal(run.test.index, runs[0].test.index) for run in runs),
@@ -180,6 +187,11 @@ def summarise(evidence: Evidence) -> Summary:
     return dataclasses.replace(
         found, headline=headline.headline(found), details=tuple(headline.details(found))
     )
+
+
+def _tested(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Rows of the data set that any of ``parts`` holds."""
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
 
 
 def _present(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Measure, ...]:

@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 
 from steelyard.metrics import confusion_matrix
 from steelyard.report.figure import ACCENT, INK, MUTED, SURFACE, Look, Plot, axes, legend, listed, short, svg
+from steelyard.report.measures import called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ def class_counts(summary: Summary) -> Plot:
     few, many = ordered[0], ordered[-1]
     ratio = _size(many) / max(_size(few), 1)
     finding = (
-        f"From {_size(many):,} training samples of {many.name} to {_size(few):,} of {few.name}: "
+        f"From {_size(many):,} training samples of {called(many.name)} to {_size(few):,} of {called(few.name)}: "
         f"1 to {ratio:.3g}.{_rest(ordered)}"
     )
     return Plot(
@@ -63,7 +64,7 @@ def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
     drawn = ordered[:MOST_CLASSES]
     methods = [one.method for one in drawn[0].recall]
     keys = ("value", "low", "high")
-    with axes(_height(len(drawn), each=0.17 + 0.13 * len(methods))) as (figure, ax):
+    with axes(_height(len(drawn), each=0.16 + 0.09 * len(methods))) as (figure, ax):
         for n, method in enumerate(methods):
             shift = 0.62 * ((n + 0.5) / len(methods) - 0.5)
             found = [one.recall[n] for one in drawn]
@@ -87,7 +88,7 @@ def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
     rows = [(c.name, r.method, r.value, r.low, r.high) for c in ordered for r in c.recall]
     rare = ordered[0]
     finding = (
-        f"Of {rare.name}, the rarest class, "
+        f"Of {called(rare.name)}, the rarest class, "
         + listed([f"{one.method} finds {100 * one.value:.1f} %" for one in rare.recall])
         + _rest(ordered)
     )
@@ -150,8 +151,8 @@ def _class_weights(evidence: Evidence, name: str, number: int, stored: list[dict
         drawing = svg(figure, f"class_weights_{number}")
     heavy, light = int(np.nanargmax(mean[-1])), int(np.nanargmin(mean[-1]))
     finding = (
-        f"In the last epoch a sample of {evidence.classes[heavy]} weighs {mean[-1, heavy]:.2f} on average "
-        f"and one of {evidence.classes[light]} {mean[-1, light]:.2f}; 1 is the weight of plain training."
+        f"In the last epoch a sample of {called(evidence.classes[heavy])} weighs {mean[-1, heavy]:.2f} on average "
+        f"and one of {called(evidence.classes[light])} {mean[-1, light]:.2f}; 1 is the weight of plain training."
     )
     rows = [
         (name, e + 1, evidence.classes[c], float(mean[e, c]))
@@ -190,9 +191,7 @@ def _worst_mistake(classes: Sequence[str], share: np.ndarray) -> str:
     t, d = divmod(int(wrong.argmax()), len(classes))
     if not wrong[t, d] > 0:
         return "No mistakes on the test samples."
-    return (
-        f"Most often {classes[t]} is taken for {classes[d]}: {100 * wrong[t, d]:.0f} % of its test samples."
-    )
+    return f"Most often {called(classes[t])} is taken for {called(classes[d])}: {100 * wrong[t, d]:.0f} % of its test samples."
 
 
 def _size(one: ClassRow) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +62,7 @@ def write_predictions(
 def evaluate_on(model: Path, data: str, *, target: str | None, device: str) -> dict[str, float]:
     """Measures of a trained model on labelled ``data``; the threshold is the one chosen on validation."""
     stored, store = open_run(model)
-    predictions, dataset, classes = predict_on(stored, data, labelled=True, target=target, device=device)
-    unknown = sorted(set(dataset.classes) - set(classes))
-    if unknown:
-        raise check.InputError(
-            f"{dataset.name}: the model knows the classes {', '.join(classes)}, not {', '.join(unknown)}."
-        )
-    number = np.array([classes.index(name) for name in dataset.classes])
-    predictions = replace(predictions, target=number[predictions.target])
+    predictions, _, classes = predict_on(stored, data, labelled=True, target=target, device=device)
     critical = [classes.index(name) for name in store.study.critical]
     found = measures(predictions, classes, critical, store.study.at_tpr)
     if critical and (stored.folder / "val.npz").exists():
@@ -98,7 +90,8 @@ def predict_on(
     where = pick_device(device)
     rows = np.arange(len(dataset))
     size = asked.training.batch_size
-    batches = Batches(encoding.inputs(dataset), dataset.target, rows, encoding, batch_size=size, device=where)
+    target_here = encoding.target(dataset)
+    batches = Batches(encoding.inputs(dataset), target_here, rows, encoding, batch_size=size, device=where)
     return predict(model.to(where), batches, asked.training), dataset, kept["classes"]
 
 

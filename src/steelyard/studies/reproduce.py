@@ -1,0 +1,95 @@
+"""The papers' experiments as data: what they did, what they found, and what comes out here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import Field
+
+from steelyard import _checks as check
+from steelyard.recipe import Frozen
+from steelyard.studies.config import Study, study
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Scale = Literal["quick", "full"]
+
+
+class PaperFigure(Frozen):
+    """One number that a paper prints, in the unit of our measure."""
+
+    method: str  # the word of the method here
+    measure: str
+    value: float
+    part: str = ""
+    spread: float | None = None  # standard deviation, where the paper gives one
+    place: str = ""  # table or figure of the paper
+
+
+class Experiment(Frozen):
+    """An experiment of a paper: one study, or several that differ in a few settings (its parts)."""
+
+    title: str
+    source: str  # paper, section, tables and figures
+    note: str = ""  # where the paper is silent or this differs from it, in words
+    study: dict[str, Any]  # the paper's settings
+    quick: dict[str, Any]  # what the honest small version changes
+    parts: dict[str, dict[str, Any]] = Field({"": {}})  # name of the part -> what it changes
+    figures: tuple[PaperFigure, ...] = ()
+
+    def studies(self, scale: Scale) -> dict[str, Study]:
+        """The studies to run, by part."""
+        base = _merged(self.study, self.quick) if scale == "quick" else self.study
+        return {part: study(_merged(base, changes)) for part, changes in self.parts.items()}
+
+
+def experiments() -> list[str]:
+    """Names of the experiments that can be run again."""
+    folder = files("steelyard.studies") / "papers"
+    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment called ``name``."""
+    check.one_of("experiment", name, experiments())
+    text = (files("steelyard.studies") / "papers" / f"{name}.yaml").read_text(encoding="utf-8")
+    return Experiment.model_validate(yaml.safe_load(text))
+
+
+def beside_the_paper(
+    asked: Experiment, results: Mapping[str, Iterable[Mapping[str, str]]]
+) -> list[dict[str, Any]]:
+    """For every figure of the paper what came out here: mean, standard deviation and number of runs.
+
+    Args:
+        asked: The experiment.
+        results: Rows of ``results.csv`` by part.
+    """
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for part, rows in results.items():
+        for row in rows:
+            if row["split"] == "test":
+                found[part, row["method"], row["metric"]].append(float(row["value"]))
+    table = []
+    for figure in asked.figures:
+        ours = np.array(found.get((figure.part, figure.method, figure.measure), []))
+        row = figure.model_dump() | {"n": len(ours), "ours": None, "sd": None}
+        if len(ours):
+            row["ours"] = float(ours.mean())
+            row["sd"] = float(ours.std(ddof=1)) if len(ours) > 1 else None
+        table.append(row)
+    return table
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it, nested keys one by one."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
