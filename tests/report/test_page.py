@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from steelyard.report.figure import Plot
     from steelyard.studies.store import Store
 
     Build = Callable[..., Store]
@@ -104,7 +105,7 @@ def both(store: Store) -> tuple[evidence.Evidence, report.Summary]:
     return found, summarise(found)
 
 
-def in_page_order(drawn: list, labels: list) -> list:
+def in_page_order(drawn: list[Plot], labels: list[str | None]) -> list[Plot]:
     return sorted(drawn, key=lambda plot: labels.index(f"{plot.title}. {plot.finding}"))
 
 

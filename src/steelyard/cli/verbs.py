@@ -93,18 +93,18 @@ def train(
     """Train one method on DATA and keep the model for `steelyard predict`."""
     from steelyard.cli.progress import Watcher
     from steelyard.studies.compare import compare as run_comparison
+    from steelyard.training import NotFiniteError
     from steelyard.words import Word
 
-    asked = asked.model_copy(update={"methods": (Word.parse(method),), "seeds": 1, "folds": None})
+    word = Word.parse(method)
+    asked = asked.model_copy(update={"methods": (word,), "seeds": 1, "folds": None})
     command = shlex.join(["steelyard", *sys.argv[1:]])
     watcher = Watcher(Console(stderr=True, quiet=quiet), asked)
     store = run_comparison(asked, out, watcher, device=device, command=command)
-    figures = {
-        row["metric"]: float(row["value"])
-        for row in store.results()
-        if row["split"] == "test" and row["method"] == method
-    }
-    _figures(figures, as_json)
+    for failed in (stored.failure for stored in store.runs() if stored.failure):
+        raise NotFiniteError(failed)
+    rows = [row for row in store.results() if (row["split"], row["method"]) == ("test", str(word))]
+    _figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
 
 
 @app.command()

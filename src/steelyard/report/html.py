@@ -37,7 +37,7 @@ def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot
         "duration": duration,
         "memory": memory,
         "plain": number,
-        "tight": lambda text: re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text),
+        "tight": tight,
     }
     shown = pictures(evidence)
     return environment.from_string(_source("page.html")).render(
@@ -83,6 +83,15 @@ def memory(size: float) -> str:
     if not math.isfinite(size):
         return UNKNOWN
     return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.0f} MB"
+
+
+def tight(text: str) -> str:
+    """``text`` whose figures stay on one line with their sign of percent, and a p with its value.
+
+    >>> tight("44 %, p = 0.01").count(" ")
+    1
+    """
+    return re.sub(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<])|(?<=p [=<]) (?=\d)", "\N{NO-BREAK SPACE}", text)
 
 
 def _by_measure(summary: Summary) -> list[tuple[Any, list[Any]]]:
