@@ -18,7 +18,7 @@ FLOORS = {
     "catalog": 5, "training": 5, "testing": 5,
     "studies": 6,
     "report": 7,
-    "cli": 8,
+    "cli": 8, "__main__": 9,
 }  # fmt: skip
 FORBIDDEN = {
     "functional": {"data", "metrics", "records"},

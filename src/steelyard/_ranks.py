@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def on_joint_rows(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """This rank's rows of ``function``, from (N, ...) to (N, ...), of the rows of all ranks; without gradient.
+    """This rank's rows of ``function`` of all ranks' rows, (N, ...) to (N, ...), without gradient.
 
     Local batches may differ in size, which the host has to learn first: one wait for the device.
 
