@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class LOWWeighting(Weighting):
-    """Weights samples by :func:`steelyard.functional.low_weights`; see there for the maths and its source.
+    """LOW: heavier weights for samples whose own loss has a larger gradient, kept near uniform.
+
+    The weights are :func:`steelyard.functional.low_weights`; see there for the maths and its source.
 
     While it trains under ``torch.distributed``, the weights are those of the joint batch of all ranks; in
     evaluation mode nothing is exchanged.
