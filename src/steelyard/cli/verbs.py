@@ -12,11 +12,14 @@ import typer
 from rich.console import Console
 
 from steelyard import __version__
+from steelyard._checks import InputError
 from steelyard.cli.options import study_options
 from steelyard.studies.config import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
 
 app = typer.Typer(
     name="steelyard",
@@ -76,8 +79,7 @@ def compare(
     watcher = Watcher(Console(stderr=True, quiet=quiet), asked)
     store = run_comparison(asked, out, watcher, workers=workers, device=device, command=command)
     keep_samples(store, report.wanted(store))
-    summary = report.write(store)
-    _answer(summary, out, as_json)
+    _answer(report.terminal_table(report.write(store)), out, as_json)
 
 
 @app.command()
@@ -149,14 +151,29 @@ def evaluate(
 
 @app.command("report")
 def make_report(
-    folder: Annotated[Path, typer.Argument(help="folder of a comparison")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="folders of comparisons")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="folder of the page over several (default: steelyard-ranks)"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the page of a finished comparison again from its files; trains nothing."""
+    """Make the page of a finished comparison again from its files; trains nothing.
+
+    With several comparisons, of the same methods on different data sets, also a page that ranks the methods
+    over all of them.
+    """
     from steelyard import report
     from steelyard.studies.store import Store
 
-    _answer(report.write(Store(folder)), folder, as_json)
+    stores = [Store(folder) for folder in folders]
+    if len(stores) > 1:
+        folder = out or Path("steelyard-ranks")
+        table = report.ranks_table(report.write_ranks(stores, folder))
+        return _answer(table, folder, as_json)
+    if out is not None:
+        raise InputError("--out is for the page over several comparisons; give more than one folder.")
+    return _answer(report.terminal_table(report.write(stores[0])), stores[0].folder, as_json)
 
 
 @app.command()
@@ -192,7 +209,7 @@ def reproduce(
             wanted, folder / part, watcher, workers=workers, device=device, command=command
         )
         keep_samples(store, report.wanted(store))
-        _answer(report.write(store), store.folder, as_json=False)
+        _answer(report.terminal_table(report.write(store)), store.folder, as_json=False)
         results[part] = store.results()
     return _beside(beside_the_paper(asked, results))
 
@@ -239,14 +256,12 @@ def fetch_dataset(
     typer.echo(f"{name} is at {fetch(name)}")
 
 
-def _answer(summary: Any, out: Path, as_json: bool) -> None:
-    from steelyard.report import terminal_table
-
+def _answer(table: Table, out: Path, as_json: bool) -> None:
     if as_json:
         typer.echo((out / "summary.json").read_text(encoding="utf-8"))
         return
     console = Console()
-    console.print(terminal_table(summary))
+    console.print(table)
     console.print(f"The page: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
 
 
