@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from steelyard.studies.store import Store
+
 app = typer.Typer(
     name="steelyard",
     help="Train classifiers that do not miss the rare class, and compare methods honestly on your data.",
@@ -68,18 +70,9 @@ def compare(
     The same splits, initial weights and batch order for every method of a seed. What is finished in the
     folder is not trained again.
     """
-    from steelyard import report
-    from steelyard.cli.progress import Watcher
-    from steelyard.studies.compare import compare as run_comparison
     from steelyard.studies.compare import with_baseline
-    from steelyard.studies.samples import keep_samples
 
-    asked = with_baseline(asked)
-    command = shlex.join(["steelyard", *sys.argv[1:]])
-    watcher = Watcher(Console(stderr=True, quiet=quiet), asked)
-    store = run_comparison(asked, out, watcher, workers=workers, device=device, command=command)
-    keep_samples(store, report.wanted(store))
-    _answer(report.terminal_table(report.write(store)), out, as_json)
+    _reported(_trained(with_baseline(asked), out, workers, device, quiet), as_json)
 
 
 @app.command()
@@ -93,16 +86,12 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train one method on DATA and keep the model for `steelyard predict`."""
-    from steelyard.cli.progress import Watcher
-    from steelyard.studies.compare import compare as run_comparison
     from steelyard.training import NotFiniteError
     from steelyard.words import Word
 
     word = Word.parse(method)
     asked = asked.model_copy(update={"methods": (word,), "seeds": 1, "folds": None})
-    command = shlex.join(["steelyard", *sys.argv[1:]])
-    watcher = Watcher(Console(stderr=True, quiet=quiet), asked)
-    store = run_comparison(asked, out, watcher, device=device, command=command)
+    store = _trained(asked, out, 1, device, quiet)
     for failed in (stored.failure for stored in store.runs() if stored.failure):
         raise NotFiniteError(failed)
     rows = [row for row in store.results() if (row["split"], row["method"]) == ("test", str(word))]
@@ -189,11 +178,7 @@ def reproduce(
 ) -> None:
     """Run an experiment of a paper again and show the paper's figures beside ours."""
     from steelyard import _checks as check
-    from steelyard import report
-    from steelyard.cli.progress import Watcher
-    from steelyard.studies.compare import compare as run_comparison
     from steelyard.studies.reproduce import beside_the_paper, experiment, experiments
-    from steelyard.studies.samples import keep_samples
 
     if name == "list":
         rows = [(known, experiment(known).title, experiment(known).source) for known in experiments()]
@@ -201,15 +186,10 @@ def reproduce(
     asked = experiment(name)
     check.one_of("scale", scale, ("quick", "full"))
     folder = out or Path(f"{name}-{scale}")
-    command = shlex.join(["steelyard", *sys.argv[1:]])
     results = {}
     for part, wanted in asked.studies("full" if scale == "full" else "quick").items():
-        watcher = Watcher(Console(stderr=True, quiet=quiet), wanted)
-        store = run_comparison(
-            wanted, folder / part, watcher, workers=workers, device=device, command=command
-        )
-        keep_samples(store, report.wanted(store))
-        _answer(report.terminal_table(report.write(store)), store.folder, as_json=False)
+        store = _trained(wanted, folder / part, workers, device, quiet)
+        _reported(store, as_json=False)
         results[part] = store.results()
     return _beside(beside_the_paper(asked, results))
 
@@ -254,6 +234,25 @@ def fetch_dataset(
     from steelyard.data import fetch
 
     typer.echo(f"{name} is at {fetch(name)}")
+
+
+def _trained(asked: Study, out: Path, workers: int, device: str, quiet: bool) -> Store:
+    """Bring a comparison to its end and show how it goes."""
+    from steelyard.cli.progress import Watcher
+    from steelyard.studies.compare import compare as run_comparison
+
+    command = shlex.join(["steelyard", *sys.argv[1:]])
+    with Watcher(Console(stderr=True, quiet=quiet), asked) as watcher:
+        return run_comparison(asked, out, watcher, workers=workers, device=device, command=command)
+
+
+def _reported(store: Store, as_json: bool) -> None:
+    """Write the page of a comparison, with pictures of its samples, and print the answer."""
+    from steelyard import report
+    from steelyard.studies.samples import keep_samples
+
+    keep_samples(store, report.wanted(store))
+    _answer(report.terminal_table(report.write(store)), store.folder, as_json)
 
 
 def _answer(table: Table, out: Path, as_json: bool) -> None:
