@@ -35,15 +35,9 @@ def module_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-def imports(path: Path, *, of_types: bool) -> set[str]:
-    """Modules of the package that ``path`` imports; ``of_types`` counts imports for type checking too."""
+def imports(path: Path) -> set[str]:
+    """Modules of the package that ``path`` imports, for type checking too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    if not of_types:
-        tree.body = [
-            node
-            for node in tree.body
-            if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
-        ]
     known = {module_of(file) for file in FILES}
     found = set()
     for node in ast.walk(tree):
@@ -66,7 +60,7 @@ def test_every_part_has_a_floor() -> None:
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_imports_go_downward_only(path: Path) -> None:
     here = part_of(module_of(path))
-    for module in imports(path, of_types=True) if here else ():
+    for module in imports(path) if here else ():
         there = part_of(module)
         if there and there != here:
             assert FLOORS[there] < FLOORS[here], f"{module_of(path)} imports {module}, which is not below it"
@@ -75,7 +69,7 @@ def test_imports_go_downward_only(path: Path) -> None:
 
 
 def test_there_is_no_ring_of_imports() -> None:
-    graph = {module_of(path): imports(path, of_types=False) for path in FILES}
+    graph = {module_of(path): imports(path) for path in FILES}
     done: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steelyard.report import evidence, headline
-from steelyard.report.summary import summarise
+from steelyard.report.summarise import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from scipy import stats
 from steelyard import report
 from steelyard.report import evidence
 from steelyard.report.plots import plots
-from steelyard.report.summary import summarise
+from steelyard.report.summarise import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,13 +21,15 @@ from scipy import stats
 from steelyard import report
 from steelyard._checks import InputError
 from steelyard.report import evidence
-from steelyard.report.ranks import Ranking, groups, rank
-from steelyard.report.summary import Cell, Row, Summary, summarise
+from steelyard.report.ranks import groups, rank
+from steelyard.report.summarise import summarise
+from steelyard.report.summary import Cell, Row, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from steelyard.report.ranking import Ranking
     from steelyard.studies.store import Store
 
     Build = Callable[..., Store]

@@ -13,7 +13,7 @@ import pytest
 from steelyard import metrics, report
 from steelyard._checks import InputError
 from steelyard.report import comparison, evidence
-from steelyard.report.summary import summarise
+from steelyard.report.summarise import summarise
 from steelyard.studies.store import Store
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from steelyard import report
 from steelyard.report import evidence
-from steelyard.report.ranks import DataSet, Place, Ranked, Ranking
-from steelyard.report.summary import Cell, Row, summarise
+from steelyard.report.ranking import DataSet, Place, Ranked, Ranking
+from steelyard.report.summarise import summarise
+from steelyard.report.summary import Cell, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable

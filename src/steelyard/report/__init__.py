@@ -1,7 +1,7 @@
 """From the stores of comparisons to numbers, words and pages; trains nothing, needs no torch."""
 
 from steelyard.report.gallery import wanted
-from steelyard.report.ranks import Ranking
+from steelyard.report.ranking import Ranking
 from steelyard.report.summary import Summary
 from steelyard.report.terminal import ranks_table, terminal_table
 from steelyard.report.writing import write, write_ranks

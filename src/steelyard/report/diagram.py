@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from steelyard.report.ranks import Ranked, Ranking
+    from steelyard.report.ranking import Ranked, Ranking
 
 _ROW = 0.27  # inches of a label, and of the ruler
 _BAR = 0.17

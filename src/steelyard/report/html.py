@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from steelyard.report.evidence import Evidence
     from steelyard.report.figure import Plot
-    from steelyard.report.ranks import Ranking
+    from steelyard.report.ranking import Ranking
     from steelyard.report.summary import Summary
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from steelyard.report.measures import Measure
-    from steelyard.report.ranks import Place, Ranking
+    from steelyard.report.ranking import Place, Ranking
     from steelyard.report.summary import Cell, Row, Summary
 
 SHOWN = ("fpr_at_tpr", "auc", "balanced_accuracy", "mean_auc", "mean_f1")

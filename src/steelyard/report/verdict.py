@@ -12,7 +12,7 @@ from steelyard.report.measures import count, joined, p_phrase
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from steelyard.report.ranks import Ranking
+    from steelyard.report.ranking import Ranking
 
 FEW_DATA_SETS = 5
 

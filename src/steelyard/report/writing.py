@@ -12,7 +12,7 @@ from steelyard.report.diagram import critical_difference_diagram
 from steelyard.report.html import page, ranks_page
 from steelyard.report.plots import plots
 from steelyard.report.ranks import rank
-from steelyard.report.summary import Summary, summarise
+from steelyard.report.summarise import summarise
 from steelyard.studies.store import write_rows
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from steelyard.report.evidence import Evidence
     from steelyard.report.figure import Plot
-    from steelyard.report.ranks import Ranking
+    from steelyard.report.ranking import Ranking
+    from steelyard.report.summary import Summary
     from steelyard.studies.store import Store
 
 

@@ -1,0 +1,162 @@
+"""From the evidence to the summary: every number of the page, and the words that go with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from steelyard.metrics import wilson_interval
+from steelyard.report import headline
+from steelyard.report.comparison import against_baseline, tied_with_best
+from steelyard.report.measures import measures
+from steelyard.report.resample import resample
+from steelyard.report.summary import Cell, ClassRow, Cost, Disagreement, Failure, Recall, Row, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from steelyard.report.evidence import Evidence, Scored
+    from steelyard.report.measures import Measure
+
+
+def summarise(evidence: Evidence) -> Summary:
+    """Work out every number of the page; the same store always gives the same summary."""
+    study = evidence.store.study
+    columns = _present(evidence, measures(bool(evidence.critical), study.at_tpr))
+    rows = _rows(evidence, columns)
+    tested = ("fpr_at_tpr", "auc", "balanced_accuracy", "accuracy")[0 if evidence.critical else 2 :]
+    runs = [run for scored in evidence.finished.values() for run in scored]
+    index = _tested([run.test.index for run in runs])
+    found = Summary(
+        name=str(evidence.facts["name"]),
+        headline="",
+        details=(),
+        measures=columns,
+        methods=rows,
+        comparisons=against_baseline(evidence, resample(evidence), tested),
+        classes=tuple(_class_row(evidence, c) for c in range(len(evidence.classes))),
+        disagreements=tuple(_disagreement(evidence, name) for name in _others(evidence)),
+        costs=tuple(_cost(name, scored) for name, scored in evidence.finished.items()),
+        failures=tuple(
+            Failure(str(one.run.method), one.run.seed, one.run.fold, (one.failure or "").strip())
+            for one in evidence.failed
+        ),
+        missing=len(evidence.store.missing()),
+        critical=tuple(evidence.classes[c] for c in evidence.critical),
+        at_tpr=study.at_tpr,
+        baseline=evidence.baseline,
+        leader=evidence.leader,
+        seeds=study.seeds,
+        folds=study.folds or 1,
+        positives=len(_tested([run.test.index[run.positive] for run in runs])),
+        units=len(index if evidence.group is None else np.unique(evidence.group[index])),
+        grouped=evidence.group is not None,
+        same_test=all(np.array_equal(run.test.index, runs[0].test.index) for run in runs),
+        notes=tuple(map(str, evidence.facts["notes"])),
+    )
+    return dataclasses.replace(
+        found, headline=headline.headline(found), details=tuple(headline.details(found))
+    )
+
+
+def _tested(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Rows of the data set that any of ``parts`` holds."""
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+
+
+def _present(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Measure, ...]:
+    """The first column always, the others where any method has them."""
+    there = {measure for figures in evidence.figures.values() for measure in figures}
+    return tuple(one for place, one in enumerate(columns) if place == 0 or one.key in there)
+
+
+def _rows(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Row, ...]:
+    failed = [str(one.run.method) for one in evidence.failed]
+    free = [name for name in evidence.figures if name not in evidence.methods]
+    rows = []
+    for name in [*evidence.methods, *free]:
+        figures = evidence.figures.get(name, {})
+        cells = {one.key: _cell(list(figures.get(one.key, {}).values())) for one in columns}
+        runs = len({key for values in figures.values() for key in values})
+        rows.append(Row(name, name in evidence.methods, runs, failed.count(name), cells))
+    for column in columns:
+        _mark(evidence, column, rows)
+    return tuple(rows)
+
+
+def _cell(values: list[float]) -> Cell:
+    there = [value for value in values if math.isfinite(value)]
+    mean = float(np.mean(there)) if there else math.nan
+    return Cell(mean, float(np.std(there, ddof=1)) if len(there) > 1 else math.nan, len(there))
+
+
+def _mark(evidence: Evidence, column: Measure, rows: list[Row]) -> None:
+    """Mark the best trained method of a column, and those that cannot be told from it."""
+    there = [row for row in rows if row.trained and math.isfinite(row.cells[column.key].mean)]
+    if column.better == "neither" or len(there) < 2:
+        return
+    sign = 1 if column.better == "higher" else -1
+    best = max(there, key=lambda row: sign * row.cells[column.key].mean)
+    tied = tied_with_best(evidence, column.key, best.method)
+    for row in there:
+        marks = {"best": row is best, "tied": row.method in tied}
+        row.cells[column.key] = dataclasses.replace(row.cells[column.key], **marks)
+
+
+def _others(evidence: Evidence) -> list[str]:
+    compared = evidence.baseline in evidence.finished
+    return [name for name in evidence.finished if compared and name != evidence.baseline]
+
+
+def _class_row(evidence: Evidence, c: int) -> ClassRow:
+    counts = {part: int(values[c]) for part, values in evidence.facts["counts"].items()}
+    recalls = [_recall(evidence, name, scored, c) for name, scored in evidence.finished.items()]
+    return ClassRow(evidence.classes[c], c in evidence.critical, counts, tuple(recalls))
+
+
+def _recall(evidence: Evidence, name: str, runs: Sequence[Scored], c: int) -> Recall:
+    """Mean over runs; Wilson's interval counts each test sample (or group) once, not once a run."""
+    shares = [
+        float(np.mean(run.test.decision[here] == c)) for run in runs if (here := run.test.target == c).any()
+    ]
+    if not shares:
+        return Recall(name, math.nan, math.nan, math.nan)
+    rows = np.unique(np.concatenate([run.test.index[run.test.target == c] for run in runs]))
+    n = len(rows if evidence.group is None else np.unique(evidence.group[rows]))
+    value = float(np.mean(shares))
+    interval = wilson_interval(round(value * n), n)
+    return Recall(name, value, min(interval.low, value), max(interval.high, value))
+
+
+def _disagreement(evidence: Evidence, name: str) -> Disagreement:
+    baseline = {run.key: run for run in evidence.methods[evidence.baseline]}
+    counts = np.zeros((2, 2), dtype=np.int64)
+    for run in evidence.methods[name]:
+        other = baseline.get(run.key)
+        if other is not None and np.array_equal(run.test.index, other.test.index):
+            ours, theirs = (one.test.decision == one.test.target for one in (run, other))
+            np.add.at(counts, (ours.astype(int), theirs.astype(int)), 1)
+    return Disagreement(name, int(counts[1, 1]), int(counts[1, 0]), int(counts[0, 1]), int(counts[0, 0]))
+
+
+def _cost(name: str, runs: Sequence[Scored]) -> Cost:
+    facts = [run.facts for run in runs]
+
+    def mean(key: str) -> float:
+        there = [float(one[key]) for one in facts if one.get(key) is not None]
+        return float(np.mean(there)) if there else math.nan
+
+    averages = {
+        key: mean(key) for key in ("epochs", "best_epoch", "seconds", "seconds_per_epoch", "peak_memory")
+    }
+    return Cost(
+        method=name,
+        **averages,
+        parameters=int(facts[0]["parameters"]),
+        device=str(facts[0].get("device", "")),
+    )
