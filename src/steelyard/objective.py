@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from steelyard import _checks as check
 from steelyard import _ranks
 from steelyard.functional.gradients import logit_grad_sq_norm, loss_and_logit_grad, per_sample, sq_norm
-from steelyard.losses import CrossEntropy
+from steelyard.losses import CrossEntropy, PerImage
+from steelyard.losses.dense import as_rows
 from steelyard.records import Signal, Terms
 from steelyard.weighting import LOWWeighting, Weighting
 
@@ -148,12 +149,17 @@ class Objective(nn.Module):
 
 
 class LOW(Objective):
-    """LOW, ready made: ``Objective(loss, LOWWeighting(lam, scaling))``.
+    """LOW, ready made: ``Objective(loss, LOWWeighting(lam, scaling))``, also for dense prediction.
 
     Args:
         loss: as in :class:`Objective`; cross-entropy if None.
         lam: > 0, larger is nearer to plain training; see :class:`steelyard.weighting.LOWWeighting`.
         scaling: as there.
+        samples: for logits (N, C, H, W) and targets (N, H, W), whether ``"images"`` or ``"pixels"`` are
+            weighted; ``loss`` then is one of (N, C) and (N,), taken pixel by pixel. An image's loss is the
+            mean over its pixels, so that its squared gradient norm, in whose units ``lam`` is, is that much
+            smaller: of cross-entropy at most 2 / (H W). The (N H W,) weights of pixels come image by image,
+            row by row. None: no dense prediction.
 
     >>> logits, target = torch.tensor([[4.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
     >>> LOW(lam=0.1)(logits, target)
@@ -165,5 +171,16 @@ class LOW(Objective):
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         lam: float = 0.1,
         scaling: Literal["sample", "batch-mean"] = "sample",
+        samples: Literal["images", "pixels"] | None = None,
     ) -> None:
-        super().__init__(CrossEntropy() if loss is None else loss, LOWWeighting(lam, scaling))
+        loss = CrossEntropy() if loss is None else loss
+        super().__init__(PerImage(loss) if samples == "images" else loss, LOWWeighting(lam, scaling))
+        self.samples = samples and check.one_of("samples", samples, ("images", "pixels"))
+
+    def terms(
+        self, logits: Tensor, target: Tensor, index: Tensor | None = None, importance: Tensor | None = None
+    ) -> Terms:
+        """As :meth:`Objective.terms`; with pixels as samples, of every pixel."""
+        if self.samples == "pixels":
+            logits, target = as_rows(logits, target)
+        return super().terms(logits, target, index, importance)

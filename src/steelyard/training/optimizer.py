@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def make_optimizer(recipe: Recipe, model: nn.Module, objective: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimiser over the model's parameters and those that the objective learns (no decay)."""
     groups = [{"params": list(model.parameters()), "weight_decay": recipe.weight_decay}]
-    learned = [p for p in objective.parameters() if p.requires_grad]
+    learned = list(objective.parameters())
     if learned:
         groups.append({"params": learned, "weight_decay": 0.0})
     if recipe.optimizer == "sgd":
