@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from steelyard.catalog import Facts, method
+from steelyard.data import Batches, fit_encoding, read
 from steelyard.losses import CrossEntropy
 from steelyard.models import MODELS
 from steelyard.objective import Objective
 from steelyard.recipe import Recipe
-from steelyard.training import WeightRecorder, fit
+from steelyard.training import WeightRecorder, fit, predict
 from steelyard.weighting import ImportanceSampling, Weighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from steelyard.data import Batches
     from steelyard.records import Signal
 
 FACTS = Facts(class_counts=[17, 17, 16], num_samples=50)
@@ -142,3 +143,23 @@ def test_the_mentor_does_not_learn_with_the_classifier(make_batches: Callable[..
     fit(network(), objective, make_batches(), Recipe(epochs=2, weight_decay=0.1))
     after = objective.weighting.parameters()
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_wrong_labels_harm_less_with_the_mentor() -> None:
+    digits, rng = read("digits"), np.random.default_rng(0)
+    order = rng.permutation(len(digits.target))
+    train, test = order[:1000], order[1000:]
+    wrong = train[:400]
+    noisy = digits.target.clone()
+    noisy[wrong] = (noisy[wrong] + torch.from_numpy(rng.integers(1, 10, 400))) % 10
+    encoding = fit_encoding(digits, train)
+    x, recipe = encoding.inputs(digits), Recipe(epochs=30)
+    accuracy = {}
+    for word in ("ce", "mentornet(quantile=0.6)"):
+        torch.manual_seed(0)
+        model = MODELS["mlp"](encoding.shape, 10)
+        batches = Batches(x, noisy, train, encoding, batch_size=64, shuffle=True)
+        fit(model, method(word, Facts([100] * 10, len(noisy))), batches, recipe)
+        found = predict(model, Batches(x, digits.target, test, encoding, batch_size=800), recipe)
+        accuracy[word] = (found.decision == found.target).mean()
+    assert accuracy["mentornet(quantile=0.6)"] > accuracy["ce"] + 0.08

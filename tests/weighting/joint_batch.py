@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,6 +12,9 @@ from torch import nn
 from steelyard import LOW, Objective
 from steelyard.losses import CrossEntropy
 from steelyard.weighting import ExponentiatedWeighting, SelfPacedWeighting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OBJECTIVES: dict[str, Callable[[], Objective]] = {
     "ce": lambda: Objective(CrossEntropy()),
