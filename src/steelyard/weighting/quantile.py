@@ -35,11 +35,11 @@ class RunningQuantile(nn.Module):
     def forward(self, loss: Tensor, share: Tensor | float) -> Tensor:
         """The average, a scalar like ``loss`` (N,), after the quantile ``share`` of these losses joined it.
 
-        In evaluation mode nothing joins it.
+        A ``share`` that is a tensor has the type and the device of ``loss``. In evaluation mode
+        nothing joins the average.
         """
         joint = _ranks.gather_rows(loss)[0] if self.training else loss
-        now = torch.quantile(joint, torch.as_tensor(share, dtype=loss.dtype, device=loss.device))
-        value = now.to(self.value)
+        value = torch.quantile(joint, share).to(self.value)
         known = value.where(self.value.isnan(), self.value)
         if self.training:
             known = torch.lerp(value, known, self.momentum)
