@@ -1,7 +1,7 @@
 """One epoch of the training loop against the same epoch written by hand in plain PyTorch.
 
-LeNet-5 on 60,000 images of 1x28x28 (random pixels: the time does not depend on them), batches of 256, SGD with
-Nesterov's momentum, cross-entropy, on the CPU. Goal: a ratio of at most 1.03.
+LeNet-5 on 60,000 images of 1x28x28 (random pixels: the time does not depend on them), batches of 256, SGD
+with Nesterov's momentum, cross-entropy, on the CPU. Goal: a ratio of at most 1.03.
 
     python benchmarks/training_loop.py [--save]
 """

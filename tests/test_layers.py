@@ -27,7 +27,7 @@ FORBIDDEN = {
     "training": {"losses", "weighting", "models", "catalog"},
     "report": {"training", "models", "losses", "data"},
 }
-FILES = sorted(ROOT.rglob("*.py"))
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")  # only starts the command
 
 
 def module_of(path: Path) -> str:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def gather_rows(rows: Tensor) -> tuple[Tensor, slice]:
-    """The rows (N, ...) of all ranks in rank order, without gradient, and where this rank's own lie.
+
+def on_joint_rows(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """This rank's rows of ``function`` of all ranks' rows, (N, ...) to (N, ...), without gradient.
 
     Local batches may differ in size, which the host has to learn first: one wait for the device.
 
-    >>> gather_rows(torch.tensor([1.0, 2.0]))
-    (tensor([1., 2.]), slice(0, 2, None))
+    >>> on_joint_rows(lambda x: x / x.sum(), torch.tensor([1.0, 3.0]))
+    tensor([0.2500, 0.7500])
     """
     if not _in_use():
-        return rows, slice(0, len(rows))
+        return function(rows)
     world, rank = dist.get_world_size(), dist.get_rank()
     counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world)]
     dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
@@ -27,7 +32,7 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, slice]:
     dist.all_gather(parts, padded)
     start = sum(sizes[:rank])
     joint = torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
-    return joint, slice(start, start + sizes[rank])
+    return function(joint)[start : start + sizes[rank]]
 
 
 def joint_mean(values: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ Each check raises an AssertionError that says which promise was broken. They run
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -231,12 +230,10 @@ def _check_compiles(loss: Scores, logits: Tensor, target: Tensor) -> None:
 
     twin = copy.deepcopy(loss)
     torch.compiler.reset()  # or the code that all losses share would hit the limit of recompilations
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch's tracer of autograd functions gives one
-        try:
-            compiled = value_and_grad(torch.compile(loss, fullgraph=True, backend="aot_eager"))
-        except Exception as error:
-            raise AssertionError(f"torch.compile(fullgraph=True) fails: {error}") from error
+    try:
+        compiled = value_and_grad(torch.compile(loss, fullgraph=True, backend="aot_eager"))
+    except Exception as error:
+        raise AssertionError(f"torch.compile(fullgraph=True) fails: {error}") from error
     for ours, plain in zip(compiled, value_and_grad(twin), strict=True):
         _require(torch.allclose(ours, plain), "torch.compile changes the value or the gradient")
 

@@ -34,19 +34,29 @@ def build_store(
     counts: dict[str, list[int]] = COUNTS,
     folds: int | None = None,
     classes: tuple[str, ...] = tuple(CLASSES),
+    name: str = "skin",
+    validation: bool = True,
+    grouped: bool = True,
+    at_tpr: float = 0.95,
+    skill: dict[str, float] = SKILL,
 ) -> Store:
-    """Write a finished comparison; ``failed`` names method and seed of the runs that broke."""
+    """Write a finished comparison; ``failed`` names method and seed of the runs that broke.
+
+    With ``folds`` every fold is tested on other rows; without ``validation`` nothing is known of such a part.
+    """
     asked = config.study(
         {
-            "data": {"source": "skin"},
+            "data": {"source": name} | ({} if validation else {"val_fraction": 0}),
             "methods": list(methods),
             "seeds": seeds,
             "critical": critical,
             "folds": folds,
+            "at_tpr": at_tpr,
         }
     )
     store = Store.create(folder, asked)
-    store.write_facts(_facts(asked, list(classes), methods[0], counts))
+    counts = counts if validation else counts | {"val": [0] * len(classes)}
+    store.write_facts(_facts(asked, list(classes), methods[0], counts) | {"grouped": grouped})
     rows: list[dict[str, Any]] = []
     for run in asked.runs():
         name = str(run.method)
@@ -55,11 +65,12 @@ def build_store(
         if (name, run.seed) in failed:
             (there / "failure.txt").write_text(f"loss is nan after epoch 3 {EVIL}", encoding="utf-8")
         else:
-            rows += _write_run(there, run, counts, classes, critical_numbers(classes, critical))
+            rows += _write_run(there, run, counts, classes, critical_numbers(classes, critical), skill)
         store.finish(run)
     store.write_results(rows)
     total = sum(map(sum, counts.values()))
-    store.write_groups(np.arange(total) // 2)
+    if grouped:
+        store.write_groups(np.arange(total) // 2)
     if pictures:
         rng = np.random.default_rng(5)
         rows_shown = np.arange(total)
@@ -77,14 +88,13 @@ def _facts(
 ) -> dict[str, Any]:
     every = np.sum([counts[part] for part in ("train", "val", "test")], axis=0).tolist()
     return {
-        "name": "skin",
+        "name": asked.data.source,
         "kind": "image",
         "classes": classes,
         "critical": critical_numbers(classes, asked.critical),
         "baseline": baseline,
         "notes": [f"3 unreadable images were left out, among them {EVIL}.jpg"],
         "counts": counts | {"all": every},
-        "grouped": True,
         "versions": {"steelyard": "0.1.0", "python": "3.11"},
         "machine": "2 CPU cores",
         "command": f"steelyard compare skin --methods ce,low --note '{EVIL}'",
@@ -92,35 +102,59 @@ def _facts(
 
 
 def _write_run(
-    folder: Path, run: config.Run, counts: dict[str, list[int]], classes: Sequence[str], critical: list[int]
+    folder: Path,
+    run: config.Run,
+    counts: dict[str, list[int]],
+    classes: Sequence[str],
+    critical: list[int],
+    skill: dict[str, float],
 ) -> list[dict[str, Any]]:
-    start, found, name = 0, {}, str(run.method)
-    for part in ("train", "val", "test"):
+    found, name = {}, str(run.method)
+    rows_of = _rows_of_parts(counts, run.fold)
+    for part in ("val", "test") if any(counts["val"]) else ("test",):
+        index = rows_of[part]
         target = np.repeat(np.arange(len(counts[part])), counts[part])
-        index = np.arange(start, start + target.size)
-        start += target.size
-        if part == "train":
-            continue
-        found[part] = _predict(target, index, name, run, len(classes))
+        found[part] = _predict(target, index, name, run, len(classes), skill)
         found[part].save(folder / f"{part}.npz")
-    _write_training(folder, run, name, counts)
+    _write_training(folder, run, name, counts, rows_of["train"])
     rows = _rows(found, classes, critical, run)
     if critical:
         rows += [row | {"method": f"{name} + logit adjustment", "value": row["value"] * 0.97} for row in rows]
     return rows
 
 
-def _predict(target: np.ndarray, index: np.ndarray, name: str, run: config.Run, classes: int) -> Predictions:
+def _rows_of_parts(counts: dict[str, list[int]], fold: int) -> dict[str, np.ndarray]:
+    """Rows of the data set in each part, class by class; each fold is tested on other rows."""
+    parts = ("train", "val", "test")
+    target = np.concatenate([np.repeat(np.arange(len(counts[part])), counts[part]) for part in parts])
+    found: dict[str, list[np.ndarray]] = {part: [] for part in parts}
+    for c, sizes in enumerate(zip(*(counts[part] for part in parts), strict=True)):
+        rolled = np.roll(np.flatnonzero(target == c), fold * counts["test"][c])
+        for part, rows in zip(parts, np.split(rolled, np.cumsum(sizes)[:-1]), strict=True):
+            found[part].append(rows)
+    return {part: np.concatenate(rows) for part, rows in found.items()}
+
+
+def _predict(
+    target: np.ndarray,
+    index: np.ndarray,
+    name: str,
+    run: config.Run,
+    classes: int,
+    skill: dict[str, float],
+) -> Predictions:
     shared = np.random.default_rng(index[0])  # a hard sample is hard for every method
     own = np.random.default_rng([run.seed, run.fold, len(name), int(index[0])])
     logits = shared.normal(size=(target.size, classes)) + 0.6 * own.normal(size=(target.size, classes))
-    logits += SKILL.get(name, 1.3) * np.eye(classes)[target]
-    logits[:, 0] += 1.6 - 0.5 * SKILL.get(name, 1.3)
+    logits += skill.get(name, 1.3) * np.eye(classes)[target]
+    logits[:, 0] += 1.6 - 0.5 * skill.get(name, 1.3)
     shuffled = own.permutation(target.size)
     return Predictions(logits[shuffled].astype(np.float32), target[shuffled], index[shuffled])
 
 
-def _write_training(folder: Path, run: config.Run, name: str, counts: dict[str, list[int]]) -> None:
+def _write_training(
+    folder: Path, run: config.Run, name: str, counts: dict[str, list[int]], trained_on: np.ndarray
+) -> None:
     rng = np.random.default_rng([run.seed, len(name)])
     epochs, skill = 6, SKILL.get(name, 1.3)
     history = [
@@ -134,6 +168,8 @@ def _write_training(folder: Path, run: config.Run, name: str, counts: dict[str, 
         }
         for epoch in range(1, epochs + 1)
     ]
+    if not any(counts["val"]):
+        history = [{key: row[key] for key in row if not key.startswith("val")} for row in history]
     write_rows(folder / "history.csv", list(history[0]), history)
     facts = {
         "counts": counts,
@@ -152,7 +188,7 @@ def _write_training(folder: Path, run: config.Run, name: str, counts: dict[str, 
         per_class = np.linspace(1, 2, epochs)[:, None] * np.linspace(0.7, 1.5, len(counts["train"]))
         np.savez(
             folder / "weights.npz",
-            index=np.arange(target.size),
+            index=trained_on,
             target=target,
             mean=mean,
             last=mean,
@@ -194,7 +230,7 @@ def _at_critical(parts: dict[str, Predictions], part: str, critical: list[int]) 
         "average_precision": metrics.average_precision(positive[part], score[part]),
         "fpr_at_tpr": metrics.fpr_at_tpr(positive[part], score[part], 0.95),
     }
-    if part == "test":
+    if part == "test" and "val" in parts:
         alarm = score["test"] >= metrics.threshold_at_tpr(positive["val"], score["val"], 0.95)
         found["sensitivity"] = float(alarm[positive["test"]].mean())
         found["false_alarm_rate"] = float(alarm[~positive["test"]].mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -12,7 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 from steelyard import report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Request
 
@@ -168,3 +168,40 @@ def test_paper_shows_every_section(opened: Opened) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.set_viewport_size({"width": 680, "height": 900})  # A4 between its margins
     assert page.evaluate("document.documentElement.scrollWidth") <= 680
+
+
+@pytest.fixture(scope="module")
+def ranks_address(build: Callable[..., Store], tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("several")
+    skill = {"ce": 3.0, "low(lam=0.1)": 2.0, "balanced-ce": 1.0}  # no two average ranks are equal
+    stores = [
+        build(folder / "a", name="<script>alert(1)</script>", seeds=1, failed=(), pictures=False),
+        build(folder / "b", name="digits", seeds=1, failed=(), pictures=False, skill=skill),
+    ]
+    report.write_ranks(stores, folder / "ranks")
+    return (folder / "ranks" / "report.html").as_uri()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")], ids=["desktop", "phone"])
+def test_the_page_over_several_studies(
+    browser: Browser, ranks_address: str, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    opened = Opened(context.new_page(), ranks_address)
+    page = opened.page
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert "average rank" in (page.locator("[role=img]").first.get_attribute("aria-label") or "")
+    names = page.locator("table.methods tbody th .name > span:first-of-type")
+    by_rank = names.all_inner_texts()
+    header = page.locator("table.methods thead th").nth(1)
+    assert header.get_attribute("aria-sort") == "ascending"
+    header.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert header.get_attribute("aria-sort") == "descending"
+    assert names.all_inner_texts() == by_rank[::-1]
+    assert page.locator("script").count() == 1
+    page.get_by_role("link", name="<script>alert(1)</script>").click()
+    assert page.locator("h1").inner_text() == "<script>alert(1)</script>"
+    assert opened.complaints == []
+    assert all(address.startswith("file:") for address in opened.requests)
+    context.close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from steelyard import report
 from steelyard.report import evidence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from steelyard.report.figure import Plot
     from steelyard.studies.store import Store
 
     Build = Callable[..., Store]
@@ -104,7 +106,7 @@ def both(store: Store) -> tuple[evidence.Evidence, report.Summary]:
     return found, summarise(found)
 
 
-def in_page_order(drawn: list, labels: list) -> list:
+def in_page_order(drawn: list[Plot], labels: list[str | None]) -> list[Plot]:
     return sorted(drawn, key=lambda plot: labels.index(f"{plot.title}. {plot.finding}"))
 
 
@@ -183,3 +185,62 @@ def test_many_classes_folds_and_one_that_is_absent(build: Build, tmp_path: Path)
     assert "data:image/png" in page  # a large confusion matrix is drawn as pixels
     assert "The 24 rarest of 40 classes are drawn" in page
     assert len(page) < 1_000_000
+
+
+def test_without_validation_samples_there_is_no_threshold(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "out", validation=False, failed=(), seeds=2, pictures=False)
+    summary = report.write(store)
+    assert "No threshold was chosen on validation samples" in " ".join(summary.details)
+    assert not {"sensitivity", "false_alarm_rate"} & {one.key for one in summary.measures}
+    read = Reader((store.folder / "report.html").read_text(encoding="utf-8"))
+    labels = " ".join(one["aria-label"] or "" for one in read.every("div") if one.get("role") == "img")
+    assert "ROC curve for mel" in labels
+    assert "Larger marks" not in labels
+    assert "nan" not in labels
+    assert "val_loss" not in {path.stem for path in store.folder.glob("plots/*.csv")}
+    headings = " ".join(read.text.split("All classes in numbers")[1].split("nv")[0].split())
+    assert headings.startswith("Class traintestce")
+    assert "stop earlier" not in read.text
+
+
+def test_with_folds_every_row_is_tested_once(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "out", folds=3, seeds=1, failed=(), grouped=False, pictures=False)
+    summary = report.write(store)
+    tested = np.concatenate([one.predictions("test").index for one in store.runs()[::3]])
+    assert len(np.unique(tested)) == len(tested) == 900
+    assert (summary.same_test, summary.units, summary.positives) == (False, 900, 72)
+    assert all(row.runs == 3 for row in summary.methods)
+    recall = summary.classes[1].recall[0]
+    low, high = stats.binomtest(round(72 * recall.value), 72).proportion_ci(method="wilson")
+    assert (recall.low, recall.high) == pytest.approx((low, high))
+    text = Reader((store.folder / "report.html").read_text(encoding="utf-8")).text
+    assert re.search(r"1 seed . 3 folds", text)
+    assert "300 test samples in the first fold of 4 classes" in text
+    assert "Runs have test samples of their own" in text
+
+
+def test_groups_are_drawn_whole_and_said_to_be(build: Build, tmp_path: Path) -> None:
+    options = {"methods": ("ce", "focal"), "seeds": 1, "failed": (), "pictures": False}
+    grouped, plain = (
+        build(tmp_path / "grouped", **options),
+        build(tmp_path / "plain", grouped=False, **options),
+    )
+    assert (report.write(grouped).units, report.write(plain).units) == (150, 300)
+    texts = [
+        Reader((one.folder / "report.html").read_text(encoding="utf-8")).text for one in (grouped, plain)
+    ]
+    assert ["150 groups of test samples" in text for text in texts] == [True, False]
+    assert ["which samples of one group are not" in text for text in texts] == [True, False]
+    assert "each test group of the class once" in texts[0]
+    assert "each test sample of the class once" in texts[1]
+
+
+def test_one_run_per_method_claims_no_spread(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "out", seeds=1, failed=(), pictures=False)
+    summary = report.write(store)
+    assert "There is one run per method: training again may change it." in summary.headline
+    read = Reader((store.folder / "report.html").read_text(encoding="utf-8"))
+    labels = [one["aria-label"] or "" for one in read.every("div") if one.get("role") == "img"]
+    assert not any("±" in label or "nan" in label for label in labels)
+    table = read.text.split("Read down the first column")[1].split("What the columns mean")[0]
+    assert "±" not in table

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,21 @@ def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
         Store.create(tmp_path, ASKED)
     with pytest.raises(InputError, match=r"holds no study \(no study\.yaml\)"):
         Store(tmp_path)
+
+
+def test_two_processes_do_not_work_on_one_study(tmp_path: Path) -> None:
+    store = Store.create(tmp_path, ASKED)
+    code = f"""
+from pathlib import Path
+from steelyard.studies.store import Store
+with Store(Path({str(tmp_path)!r})).locked():
+    pass
+"""
+    with store.locked():
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert other.returncode == 1
+    assert "another steelyard is at work in" in other.stderr
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_rows_are_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import typer
 
@@ -16,6 +17,8 @@ MISTAKES = (InputError, FileNotFoundError, PermissionError, IsADirectoryError, N
 
 def main() -> None:
     """Run the command; a mistake of the user's becomes one line on stderr and exit code 2."""
+    warnings.formatwarning = lambda message, *_, **__: f"steelyard: {message}\n"
+    warnings.filterwarnings("once", category=UserWarning, module="steelyard")
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:
@@ -25,6 +28,9 @@ def main() -> None:
     except typer.TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
         _refuse(f"{message.rstrip('.')}. See {' '.join(_command())} --help.")
+    except ArithmeticError as error:  # a training that diverged: no mistake in the words, yet no crash either
+        print("steelyard:", error, file=sys.stderr)
+        sys.exit(1)
     except MISTAKES as error:
         _refuse(str(error))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -32,6 +32,12 @@ class Watcher:
         self.task = self.bars.add_task("", total=1, figure="")
         self.total = self.count = 0
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
     def start(self, missing: list[Run], there: int) -> None:
         """Say what is to be done."""
         self.total = len(missing)
@@ -55,5 +61,3 @@ class Watcher:
         end = f"failed: {stored.failure}" if stored.failure else f"{stored.facts()['seconds']:.1f} s"
         said = f"[{self.count}/{self.total}] {run.method} seed {run.seed}{fold}: {end}"
         self.console.print(said, highlight=False, markup=False)
-        if self.count == self.total:
-            self.bars.stop()

@@ -12,11 +12,16 @@ import typer
 from rich.console import Console
 
 from steelyard import __version__
+from steelyard._checks import InputError
 from steelyard.cli.options import study_options
 from steelyard.studies.config import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from steelyard.studies.store import Store
 
 app = typer.Typer(
     name="steelyard",
@@ -65,19 +70,9 @@ def compare(
     The same splits, initial weights and batch order for every method of a seed. What is finished in the
     folder is not trained again.
     """
-    from steelyard import report
-    from steelyard.cli.progress import Watcher
-    from steelyard.studies.compare import compare as run_comparison
     from steelyard.studies.compare import with_baseline
-    from steelyard.studies.samples import keep_samples
 
-    asked = with_baseline(asked)
-    command = shlex.join(["steelyard", *sys.argv[1:]])
-    watcher = Watcher(Console(stderr=True, quiet=quiet), asked)
-    store = run_comparison(asked, out, watcher, workers=workers, device=device, command=command)
-    keep_samples(store, report.wanted(store))
-    summary = report.write(store)
-    _answer(summary, out, as_json)
+    _reported(_trained(with_baseline(asked), out, workers, device, quiet), as_json)
 
 
 @app.command()
@@ -91,20 +86,16 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train one method on DATA and keep the model for `steelyard predict`."""
-    from steelyard.cli.progress import Watcher
-    from steelyard.studies.compare import compare as run_comparison
+    from steelyard.training import NotFiniteError
     from steelyard.words import Word
 
-    asked = asked.model_copy(update={"methods": (Word.parse(method),), "seeds": 1, "folds": None})
-    command = shlex.join(["steelyard", *sys.argv[1:]])
-    watcher = Watcher(Console(stderr=True, quiet=quiet), asked)
-    store = run_comparison(asked, out, watcher, device=device, command=command)
-    figures = {
-        row["metric"]: float(row["value"])
-        for row in store.results()
-        if row["split"] == "test" and row["method"] == method
-    }
-    _figures(figures, as_json)
+    word = Word.parse(method)
+    asked = asked.model_copy(update={"methods": (word,), "seeds": 1, "folds": None})
+    store = _trained(asked, out, 1, device, quiet)
+    for failed in (stored.failure for stored in store.runs() if stored.failure):
+        raise NotFiniteError(failed)
+    rows = [row for row in store.results() if (row["split"], row["method"]) == ("test", str(word))]
+    _figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
 
 
 @app.command()
@@ -149,14 +140,29 @@ def evaluate(
 
 @app.command("report")
 def make_report(
-    folder: Annotated[Path, typer.Argument(help="folder of a comparison")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="folders of comparisons")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="folder of the page over several (default: steelyard-ranks)"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the page of a finished comparison again from its files; trains nothing."""
+    """Make the page of a finished comparison again from its files; trains nothing.
+
+    With several comparisons, of the same methods on different data sets, also a page that ranks the methods
+    over all of them.
+    """
     from steelyard import report
     from steelyard.studies.store import Store
 
-    _answer(report.write(Store(folder)), folder, as_json)
+    stores = [Store(folder) for folder in folders]
+    if len(stores) > 1:
+        folder = out or Path("steelyard-ranks")
+        table = report.ranks_table(report.write_ranks(stores, folder))
+        return _answer(table, folder, as_json)
+    if out is not None:
+        raise InputError("--out is for the page over several comparisons; give more than one folder.")
+    return _answer(report.terminal_table(report.write(stores[0])), stores[0].folder, as_json)
 
 
 @app.command()
@@ -172,11 +178,7 @@ def reproduce(
 ) -> None:
     """Run an experiment of a paper again and show the paper's figures beside ours."""
     from steelyard import _checks as check
-    from steelyard import report
-    from steelyard.cli.progress import Watcher
-    from steelyard.studies.compare import compare as run_comparison
     from steelyard.studies.reproduce import beside_the_paper, experiment, experiments
-    from steelyard.studies.samples import keep_samples
 
     if name == "list":
         rows = [(known, experiment(known).title, experiment(known).source) for known in experiments()]
@@ -184,15 +186,10 @@ def reproduce(
     asked = experiment(name)
     check.one_of("scale", scale, ("quick", "full"))
     folder = out or Path(f"{name}-{scale}")
-    command = shlex.join(["steelyard", *sys.argv[1:]])
     results = {}
     for part, wanted in asked.studies("full" if scale == "full" else "quick").items():
-        watcher = Watcher(Console(stderr=True, quiet=quiet), wanted)
-        store = run_comparison(
-            wanted, folder / part, watcher, workers=workers, device=device, command=command
-        )
-        keep_samples(store, report.wanted(store))
-        _answer(report.write(store), store.folder, as_json=False)
+        store = _trained(wanted, folder / part, workers, device, quiet)
+        _reported(store, as_json=False)
         results[part] = store.results()
     return _beside(beside_the_paper(asked, results))
 
@@ -239,14 +236,31 @@ def fetch_dataset(
     typer.echo(f"{name} is at {fetch(name)}")
 
 
-def _answer(summary: Any, out: Path, as_json: bool) -> None:
-    from steelyard.report import terminal_table
+def _trained(asked: Study, out: Path, workers: int, device: str, quiet: bool) -> Store:
+    """Bring a comparison to its end and show how it goes."""
+    from steelyard.cli.progress import Watcher
+    from steelyard.studies.compare import compare as run_comparison
 
+    command = shlex.join(["steelyard", *sys.argv[1:]])
+    with Watcher(Console(stderr=True, quiet=quiet), asked) as watcher:
+        return run_comparison(asked, out, watcher, workers=workers, device=device, command=command)
+
+
+def _reported(store: Store, as_json: bool) -> None:
+    """Write the page of a comparison, with pictures of its samples, and print the answer."""
+    from steelyard import report
+    from steelyard.studies.samples import keep_samples
+
+    keep_samples(store, report.wanted(store))
+    _answer(report.terminal_table(report.write(store)), store.folder, as_json)
+
+
+def _answer(table: Table, out: Path, as_json: bool) -> None:
     if as_json:
         typer.echo((out / "summary.json").read_text(encoding="utf-8"))
         return
     console = Console()
-    console.print(terminal_table(summary))
+    console.print(table)
     console.print(f"The page: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -124,7 +124,7 @@ class Batches:
         return rows[torch.randperm(len(rows), generator=generator)] if self.shuffle else rows
 
     def _chunks(self, order: Tensor) -> tuple[Tensor, ...]:
-        """The order cut into batches; when shuffled, for training, a last batch of one joins the one before."""
+        """The order cut into batches; when shuffled, a last batch of one sample joins the one before."""
         chunks = torch.split(order, self.batch_size)
         if len(chunks) > len(self):  # batch normalisation cannot train on a single sample
             return (*chunks[:-2], torch.cat(chunks[-2:]))

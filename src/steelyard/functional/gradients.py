@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch user knows
 from torch import Tensor
 
 from steelyard._checks import InputError
-from steelyard.functional.per_sample import at_least_float32
+from steelyard.functional.per_sample import NO_LABEL, at_least_float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,33 +84,13 @@ def per_sample(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target:
 
 
 def cross_entropy_and_grad(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy (N,) and its own logit gradient ``p - e_y`` (N, C), both from one softmax.
-
-    The first carries a graph whose backward pass is one product with the second, which carries none.
+    """Cross-entropy (N,), with its graph, and its own logit gradient ``p - e_y`` (N, C), without.
 
     >>> cross_entropy_and_grad(torch.zeros(1, 2), torch.tensor([0]))
     (tensor([0.6931]), tensor([[-0.5000,  0.5000]]))
     """
-    z, place = at_least_float32(logits), target.long().unsqueeze(1)
-    loss, grad = _CrossEntropyAndGrad.apply(z, place)  # type: ignore[no-untyped-call]  # torch's own gap
-    return loss, grad
-
-
-class _CrossEntropyAndGrad(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        shifted = logits - logits.amax(1, keepdim=True)
-        grad = shifted.exp()
-        norm = grad.sum(1, keepdim=True)
-        loss = (norm.log() - shifted.gather(1, place)).squeeze(1)
-        grad.div_(norm).scatter_add_(1, place, grad.new_full((1, 1), -1.0).expand_as(place))
-        ctx.save_for_backward(logits, place, grad)
-        ctx.mark_non_differentiable(grad)
-        return loss, grad
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor, None]:
-        logits, place, grad = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: a gradient penalty will differentiate this again
-            grad = logits.softmax(1) - torch.zeros_like(logits).scatter(1, place, 1.0)
-        return grad * upstream.unsqueeze(1), None
+    log_p, target = F.log_softmax(at_least_float32(logits), dim=1), target.long()
+    loss = F.nll_loss(log_p, target, reduction="none", ignore_index=NO_LABEL)
+    grad = log_p.detach().exp()
+    minus_one = grad.new_full((1, 1), -1.0).expand(len(grad), 1)
+    return loss, grad.scatter_add_(1, target.unsqueeze(1), minus_one)

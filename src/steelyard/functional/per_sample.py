@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch user knows
 from torch import Tensor
 
-_NO_LABEL = torch.iinfo(torch.int64).min  # torch ignores the label -100 by default; here no label is ignored
+NO_LABEL = torch.iinfo(torch.int64).min  # torch ignores the label -100 by default; here no label is ignored
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     tensor([0.6931])
     """
     z = at_least_float32(logits)
-    return F.cross_entropy(z, target.long(), reduction="none", ignore_index=_NO_LABEL)
+    return F.cross_entropy(z, target.long(), reduction="none", ignore_index=NO_LABEL)
 
 
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CrossEntropy(Loss):
-    """Softmax cross-entropy, :func:`steelyard.functional.cross_entropy`.
+    """Softmax cross-entropy; see :func:`steelyard.functional.cross_entropy`.
 
     >>> import torch
     >>> CrossEntropy()(torch.zeros(2, 2), torch.tensor([0, 1]))
@@ -51,7 +51,9 @@ class WeightedCrossEntropy(CountedLoss):
 
 
 class BalancedCrossEntropy(WeightedCrossEntropy):
-    """Cross-entropy weighted by :func:`steelyard.functional.balanced_weights`: each class counts the same.
+    """Cross-entropy in which each class counts the same, whatever its number of samples.
+
+    The weights are those of :func:`steelyard.functional.balanced_weights`.
 
     >>> import torch
     >>> BalancedCrossEntropy([90, 10])(torch.zeros(2, 2), torch.tensor([0, 1]))
@@ -64,7 +66,9 @@ class BalancedCrossEntropy(WeightedCrossEntropy):
 
 
 class EffectiveNumber(WeightedCrossEntropy):
-    """Cross-entropy weighted by :func:`steelyard.functional.effective_number_weights`; ``beta`` in [0, 1).
+    """Cross-entropy weighted by the inverse effective number of samples of each class.
+
+    The weights are those of :func:`steelyard.functional.effective_number_weights`; ``beta`` in [0, 1).
 
     >>> import torch
     >>> EffectiveNumber([90, 10], beta=0.9)(torch.zeros(2, 2), torch.tensor([0, 1]))
@@ -87,7 +91,9 @@ class EffectiveNumber(WeightedCrossEntropy):
 
 
 class Focal(Loss):
-    """Focal loss, :func:`steelyard.functional.focal`; ``gamma`` >= 0, and 0 is cross-entropy.
+    """Focal loss: samples that are classified well count less.
+
+    See :func:`steelyard.functional.focal`; ``gamma`` >= 0, and 0 is cross-entropy.
 
     >>> import torch
     >>> Focal(gamma=2)(torch.zeros(1, 2), torch.tensor([0]))
@@ -110,7 +116,9 @@ class Focal(Loss):
 
 
 class LogitAdjusted(CountedLoss):
-    """Cross-entropy of logits plus ``tau`` >= 0 log-priors; :func:`steelyard.functional.logit_adjusted`.
+    """Cross-entropy after adding ``tau`` times the classes' log-priors to the logits.
+
+    See :func:`steelyard.functional.logit_adjusted`; ``tau`` >= 0.
 
     >>> import torch
     >>> LogitAdjusted([90, 10])(torch.zeros(2, 2), torch.tensor([0, 1]))
@@ -135,7 +143,9 @@ class LogitAdjusted(CountedLoss):
 
 
 class BalancedSoftmax(LogitAdjusted):
-    """:func:`steelyard.functional.balanced_softmax`, which is :class:`LogitAdjusted` with ``tau`` = 1.
+    """Cross-entropy of a softmax that counts each class by its number of samples.
+
+    See :func:`steelyard.functional.balanced_softmax`; it is :class:`LogitAdjusted` with ``tau`` = 1.
 
     >>> import torch
     >>> BalancedSoftmax([90, 10])(torch.zeros(2, 2), torch.tensor([0, 1]))
@@ -147,7 +157,9 @@ class BalancedSoftmax(LogitAdjusted):
 
 
 class LDAM(CountedLoss):
-    """Label-distribution-aware margins, larger for rarer classes; :func:`steelyard.functional.ldam`.
+    """Cross-entropy with a margin that is larger for rarer classes.
+
+    See :func:`steelyard.functional.ldam`.
 
     Args:
         class_counts: as in :class:`CountedLoss`.

@@ -1,8 +1,9 @@
-"""From the store of a comparison to its numbers, words and page; trains nothing, needs no torch."""
+"""From the stores of comparisons to numbers, words and pages; trains nothing, needs no torch."""
 
 from steelyard.report.gallery import wanted
+from steelyard.report.ranks import Ranking
 from steelyard.report.summary import Summary
-from steelyard.report.terminal import terminal_table
-from steelyard.report.writing import write
+from steelyard.report.terminal import ranks_table, terminal_table
+from steelyard.report.writing import write, write_ranks
 
-__all__ = ["Summary", "terminal_table", "wanted", "write"]
+__all__ = ["Ranking", "Summary", "ranks_table", "terminal_table", "wanted", "write", "write_ranks"]

@@ -42,16 +42,17 @@ def roc(evidence: Evidence, looks: Mapping[str, Look]) -> Plot:
             ax.plot(
                 *point, looks[name].marker, markersize=9, color=looks[name].colour, markeredgecolor=SURFACE
             )
-            findings.append(f"{name}: AUC {_mean(evidence, name, 'auc'):.3f}, {_operating(point)}")
+            findings.append(f"{name}: AUC {_mean(evidence, name, 'auc'):.3f}{_operating(point)}")
         _share_axes(ax, "False alarms (share of the other classes)", "Sensitivity (share found)")
         legend(ax, len(evidence.finished))
         drawing = svg(figure, "roc")
+    marks = "Larger marks are the operating points in use. " if "val" in evidence.store.study.parts else ""
     title = f"ROC curve for {critical}"
     columns = ("method", "false_alarms", "sensitivity", "sd")
     return Plot(
         "roc",
         title,
-        f"Larger marks are the operating points in use. {listed(findings)}",
+        marks + listed(findings),
         drawing,
         columns,
         rows,
@@ -190,8 +191,8 @@ def _mean(evidence: Evidence, name: str, measure: str) -> float:
 def _operating(point: list[float]) -> str:
     alarms, found = point
     if np.isnan(found):
-        return "no operating point"
-    return f"finds {100 * found:.1f} % at {100 * alarms:.1f} % false alarms"
+        return ""
+    return f", finds {100 * found:.1f} % at {100 * alarms:.1f} % false alarms"
 
 
 def _share_axes(ax: Axes, x: str, y: str) -> None:

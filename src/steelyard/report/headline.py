@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.metrics import smallest_wilcoxon_p
 from steelyard.report.comparison import ALPHA
-from steelyard.report.measures import called, p_phrase, percent
+from steelyard.report.measures import called, count, joined, p_phrase, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +40,9 @@ def details(summary: Summary) -> Iterator[str]:
     yield from _few_positives(summary)
     broken = len(summary.failures)
     if broken:
-        yield f"{_count(broken, 'run')} failed and {'is' if broken == 1 else 'are'} left out of every figure."
+        yield f"{count(broken, 'run')} failed and {'is' if broken == 1 else 'are'} left out of every figure."
     if summary.missing:
-        yield f"The comparison is not complete: {_count(summary.missing, 'run')} still to be trained."
+        yield f"The comparison is not complete: {count(summary.missing, 'run')} still to be trained."
 
 
 def lead_comparison(summary: Summary) -> Comparison | None:
@@ -137,24 +137,24 @@ def _operating_point(summary: Summary) -> Iterator[str]:
             f"In use the threshold comes from validation: chosen there for {percent(summary.at_tpr)}, "
             f"on the test set {'; '.join(parts)}."
         )
+    else:
+        yield (
+            "No threshold was chosen on validation samples, so what would be found and raised in use "
+            "is not known."
+        )
 
 
 def _few_positives(summary: Summary) -> Iterator[str]:
     if summary.few_positives:
         yield (
-            f"The test set holds only {_count(summary.positives, 'sample')} of {_listed(summary.critical)}: "
+            f"The test set holds only {count(summary.positives, 'sample')} of {_listed(summary.critical)}: "
             f"one more or less moves the sensitivity by {100 / summary.positives:.1f} points. "
             "Read every figure at an operating point with that in mind."
         )
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    words = [called(name) for name in names]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return joined([called(name) for name in names])
 
 
 def _sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else, neither files nor a network."""
+"""The pages: each one HTML file that needs nothing else, neither files nor a network."""
 
 from __future__ import annotations
 
@@ -9,54 +9,84 @@ import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from steelyard.report.figure import MARKERS, SERIES
 from steelyard.report.gallery import galleries, pictures
-from steelyard.report.measures import UNKNOWN, number, p_text, percent
+from steelyard.report.measures import UNKNOWN, number, p_phrase, p_text
 from steelyard.studies.config import as_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from steelyard.report.evidence import Evidence
     from steelyard.report.figure import Plot
+    from steelyard.report.ranks import Ranking
     from steelyard.report.summary import Summary
 
 
 def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot]]) -> str:
-    """The text of ``report.html``; every name from outside is escaped by the template engine."""
-    script = _source("page.js")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "percent": percent,
-        "p": p_text,
-        "duration": duration,
-        "memory": memory,
-        "plain": number,
-        "tight": lambda text: re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text),
-    }
+    """The text of a study's ``report.html``."""
     shown = pictures(evidence)
-    return environment.from_string(_source("page.html")).render(
+    return _fill(
+        "page.html",
         summary=summary,
         facts=evidence.facts,
         study=evidence.store.study,
+        parts=("train", *evidence.store.study.parts),
         configuration=as_yaml(evidence.store.study),
-        plots={name: [(plot, Markup(plot.svg)) for plot in each] for name, each in plots.items()},  # noqa: S704 - our own drawing
+        plots=_drawn(plots),
         galleries=galleries(evidence) if shown else [],
         pictures=shown,
-        looks={
-            name: (place % SERIES, MARKERS[place % SERIES]) for place, name in enumerate(evidence.methods)
-        },
-        measure={one.key: one for one in summary.measures},
+        looks=_looks(evidence.methods),
         tests=_by_measure(summary),
+    )
+
+
+def ranks_page(ranking: Ranking, plots: Mapping[str, Sequence[Plot]]) -> str:
+    """The text of the ``report.html`` over several studies."""
+    return _fill(
+        "ranks.html",
+        summary=ranking,
+        plots=_drawn(plots),
+        looks=_looks(one.method for one in ranking.methods),
+    )
+
+
+def _fill(template: str, **values: Any) -> str:
+    """The text of a page; every name from outside is escaped by the template engine."""
+    environment = Environment(
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "p": p_text,
+        "p_phrase": p_phrase,
+        "duration": duration,
+        "memory": memory,
+        "plain": number,
+        "tight": tight,
+    }
+    script = _source("page.js")
+    return environment.get_template(template).render(
+        **values,
         style=Markup(_source("page.css")),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package
         policy=_policy(script),
     )
+
+
+def _drawn(plots: Mapping[str, Sequence[Plot]]) -> dict[str, list[tuple[Plot, Markup]]]:
+    return {name: [(plot, Markup(plot.svg)) for plot in each] for name, each in plots.items()}  # noqa: S704 - our own drawing
+
+
+def _looks(methods: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """Colour and marker of each method, as :class:`steelyard.report.figure.Look` draws them."""
+    return {name: (place % SERIES, MARKERS[place % SERIES]) for place, name in enumerate(methods)}
 
 
 def duration(seconds: float) -> str:
@@ -83,6 +113,15 @@ def memory(size: float) -> str:
     if not math.isfinite(size):
         return UNKNOWN
     return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.0f} MB"
+
+
+def tight(text: str) -> str:
+    """``text`` whose figures stay on one line with their sign of percent, and a p with its value.
+
+    >>> tight("44 %, p = 0.01").count(" ")
+    1
+    """
+    return re.sub(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<])|(?<=p [=<]) (?=\d)", "\N{NO-BREAK SPACE}", text)
 
 
 def _by_measure(summary: Summary) -> list[tuple[Any, list[Any]]]:

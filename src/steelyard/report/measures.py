@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MINUS = "\N{MINUS SIGN}"
 UNKNOWN = "\N{EN DASH}"
@@ -123,3 +126,21 @@ def called(name: str) -> str:
     ('mel', 'class 3')
     """
     return f"class {name}" if name[:1].isdigit() else name
+
+
+def joined(words: Sequence[str]) -> str:
+    """Words as a list within a sentence.
+
+    >>> joined(["ce", "focal", "low"])
+    'ce, focal and low'
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> count(1, "run"), count(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

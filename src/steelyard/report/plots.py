@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from steelyard.report.evidence import Evidence
-    from steelyard.report.summary import Summary
+    from steelyard.report.measures import Measure
+    from steelyard.report.summary import Cell, Summary
 
 
 def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
@@ -94,11 +95,16 @@ def spread(evidence: Evidence, summary: Summary, looks: dict[str, Look]) -> Plot
         drawing = svg(figure, "runs")
     cells = {row.method: row.cells[column.key] for row in summary.methods}
     finding = "A mark is one run, the bar their mean. " + listed(
-        [f"{name} {column.text(cells[name].mean)} ± {column.text(cells[name].sd)}" for name in names]
+        [f"{name} {_with_spread(column, cells[name])}" for name in names]
     )
     return Plot(
         "runs", f"{column.label}, run by run", finding, drawing, ("method", "seed", "fold", "value"), rows
     )
+
+
+def _with_spread(column: Measure, cell: Cell) -> str:
+    spread = f" ± {column.text(cell.sd)}" if cell.runs > 1 else ""
+    return f"{column.text(cell.mean)}{spread}"
 
 
 def _rows_alone(ax: Axes) -> None:

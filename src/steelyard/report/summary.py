@@ -19,6 +19,7 @@ from steelyard.report.resample import resample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import DataclassInstance
     from numpy.typing import NDArray
 
     from steelyard.report.evidence import Evidence, Scored
@@ -140,13 +141,14 @@ class Summary:
         """The measure that the headline speaks of."""
         return self.measures[0]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what is not known is None."""
-        return dict(_plain(dataclasses.asdict(self)))
-
     def as_json(self) -> str:
         """The text of ``summary.json``."""
-        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+        return as_json(self)
+
+
+def as_json(record: DataclassInstance) -> str:
+    """``record`` in plain values; what is not known is null."""
+    return json.dumps(_plain(dataclasses.asdict(record)), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def summarise(evidence: Evidence) -> Summary:

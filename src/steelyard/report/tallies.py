@@ -45,8 +45,8 @@ def class_counts(summary: Summary) -> Plot:
     few, many = ordered[0], ordered[-1]
     ratio = _size(many) / max(_size(few), 1)
     finding = (
-        f"From {_size(many):,} training samples of {called(many.name)} to {_size(few):,} of {called(few.name)}: "
-        f"1 to {ratio:.3g}.{_rest(ordered)}"
+        f"From {_size(many):,} training samples of {called(many.name)} to {_size(few):,} "
+        f"of {called(few.name)}: 1 to {ratio:.3g}.{_rest(ordered)}"
     )
     return Plot(
         "class_counts",
@@ -150,9 +150,10 @@ def _class_weights(evidence: Evidence, name: str, number: int, stored: list[dict
         legend(ax, len(rarest))
         drawing = svg(figure, f"class_weights_{number}")
     heavy, light = int(np.nanargmax(mean[-1])), int(np.nanargmin(mean[-1]))
+    heaviest, lightest = (called(evidence.classes[c]) for c in (heavy, light))
     finding = (
-        f"In the last epoch a sample of {called(evidence.classes[heavy])} weighs {mean[-1, heavy]:.2f} on average "
-        f"and one of {called(evidence.classes[light])} {mean[-1, light]:.2f}; 1 is the weight of plain training."
+        f"In the last epoch a sample of {heaviest} weighs {mean[-1, heavy]:.2f} on average "
+        f"and one of {lightest} {mean[-1, light]:.2f}; 1 is the weight of plain training."
     )
     rows = [
         (name, e + 1, evidence.classes[c], float(mean[e, c]))
@@ -191,7 +192,8 @@ def _worst_mistake(classes: Sequence[str], share: np.ndarray) -> str:
     t, d = divmod(int(wrong.argmax()), len(classes))
     if not wrong[t, d] > 0:
         return "No mistakes on the test samples."
-    return f"Most often {called(classes[t])} is taken for {called(classes[d])}: {100 * wrong[t, d]:.0f} % of its test samples."
+    often = f"{100 * wrong[t, d]:.0f} % of its test samples"
+    return f"Most often {called(classes[t])} is taken for {called(classes[d])}: {often}."
 
 
 def _size(one: ClassRow) -> int:

@@ -1,17 +1,27 @@
-"""Writes ``summary.json``, ``report.html`` and the data of every plot beside a study's runs."""
+"""Writes ``summary.json``, ``report.html`` and the data of every plot: of one study, or over several."""
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from steelyard._checks import InputError
 from steelyard._files import write_text
 from steelyard.report import evidence as reading
-from steelyard.report.html import page
+from steelyard.report.diagram import critical_difference_diagram
+from steelyard.report.html import page, ranks_page
 from steelyard.report.plots import plots
+from steelyard.report.ranks import rank
 from steelyard.report.summary import Summary, summarise
 from steelyard.studies.store import write_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from steelyard.report.evidence import Evidence
+    from steelyard.report.figure import Plot
+    from steelyard.report.ranks import Ranking
     from steelyard.studies.store import Store
 
 
@@ -25,10 +35,41 @@ def write(store: Store) -> Summary:
     """
     evidence = reading.read(store)
     summary = summarise(evidence)
-    drawn = plots(evidence, summary)
-    write_text(store.folder / "summary.json", summary.as_json())
-    for plot in (plot for section in drawn.values() for plot in section):
-        rows = (dict(zip(plot.columns, row, strict=True)) for row in plot.rows)
-        write_rows(store.folder / "plots" / f"{plot.name}.csv", plot.columns, rows)
-    write_text(store.folder / "report.html", page(evidence, summary, drawn))
+    _write_page(evidence, summary)
     return summary
+
+
+def write_ranks(stores: Sequence[Store], folder: Path) -> Ranking:
+    """Write the page of every study, and in ``folder`` one that ranks the methods over all of them.
+
+    Nothing is written where the studies are refused.
+
+    Raises:
+        InputError: if a study has no results yet, the studies cannot be ranked together, or ``folder`` holds
+            a study, whose page this one would replace.
+    """
+    if (folder / "study.yaml").exists():
+        raise InputError(f"{folder} holds a study and has a page of its own; give --out another folder.")
+    studies = [reading.read(store) for store in stores]
+    summaries = [summarise(evidence) for evidence in studies]
+    ranking = rank(list(zip(stores, summaries, strict=True)), folder)
+    for evidence, summary in zip(studies, summaries, strict=True):
+        _write_page(evidence, summary)
+    diagram = critical_difference_diagram(ranking)
+    write_text(folder / "summary.json", ranking.as_json())
+    _write_data(folder, [diagram])
+    write_text(folder / "report.html", ranks_page(ranking, {"answer": [diagram]}))
+    return ranking
+
+
+def _write_page(evidence: Evidence, summary: Summary) -> None:
+    folder, drawn = evidence.store.folder, plots(evidence, summary)
+    write_text(folder / "summary.json", summary.as_json())
+    _write_data(folder, chain.from_iterable(drawn.values()))
+    write_text(folder / "report.html", page(evidence, summary, drawn))
+
+
+def _write_data(folder: Path, drawn: Iterable[Plot]) -> None:
+    for plot in drawn:
+        rows = (dict(zip(plot.columns, row, strict=True)) for row in plot.rows)
+        write_rows(folder / "plots" / f"{plot.name}.csv", plot.columns, rows)

@@ -61,18 +61,19 @@ def compare(
     check_runs(asked, dataset)
     facts = study_facts(asked, dataset, command, where)
     store = Store.create(folder, asked)
-    store.write_facts(facts)
-    if dataset.group is not None:
-        store.write_groups(dataset.group)
-    missing = store.missing()
-    listener.start(missing, len(asked.runs()) - len(missing))
-    if workers == 1 or len(missing) < 2:
-        for one in missing:
-            bring_to_end(store, one, where, functools.partial(listener.epoch, one))
-            listener.finished(StoredRun(one, store.run_folder(one)))
-    else:
-        _in_processes(store, missing, workers, device, listener)
-    store.write_results(evaluate(store))
+    with store.locked():
+        store.write_facts(facts)
+        if dataset.group is not None:
+            store.write_groups(dataset.group)
+        missing = store.missing()
+        listener.start(missing, len(asked.runs()) - len(missing))
+        if workers == 1 or len(missing) < 2:
+            for one in missing:
+                bring_to_end(store, one, where, functools.partial(listener.epoch, one))
+                listener.finished(StoredRun(one, store.run_folder(one)))
+        else:
+            _in_processes(store, missing, workers, device, listener)
+        store.write_results(evaluate(store))
     return store
 
 

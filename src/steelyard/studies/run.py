@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -236,9 +235,13 @@ def _save_model(
 
 
 def _peak_memory(device: torch.device) -> int:
-    """Most bytes held so far: of the device's tensors on CUDA, of the whole process elsewhere."""
+    """Most bytes held so far: by tensors on CUDA, by the whole process elsewhere; 0 where none can say."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0
+    import resource  # noqa: PLC0415 - Windows has no such module
+
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes if sys.platform == "darwin" else kilobytes * 1024
 

@@ -7,10 +7,12 @@ import hashlib
 import json
 import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from steelyard._checks import InputError
 from steelyard._files import write_text, written_whole
@@ -18,7 +20,7 @@ from steelyard.records import Predictions
 from steelyard.studies.config import Run, Study, as_yaml, read_study, study
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -82,6 +84,21 @@ class Store:
             raise InputError(f"{folder} is not empty and holds no study; give --out a new folder.")
         write_text(folder / "study.yaml", as_yaml(asked))
         return cls(folder)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from working on this study; a killed process leaves no lock behind.
+
+        Raises:
+            InputError: if another process works on it now.
+        """
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise InputError(
+                f"another steelyard is at work in {self.folder}; wait for it, or give --out a new folder."
+            ) from None
 
     def run_folder(self, run: Run) -> Path:
         """Where ``run`` is kept when it is whole."""

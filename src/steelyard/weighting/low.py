@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class LOWWeighting(Weighting):
-    """Weights samples by :func:`steelyard.functional.low_weights`; see there for the maths and its source.
+    """LOW: heavier weights for samples whose own loss has a larger gradient, kept near uniform.
+
+    The weights are :func:`steelyard.functional.low_weights`; see there for the maths and its source.
 
     While it trains under ``torch.distributed``, the weights are those of the joint batch of all ranks; in
     evaluation mode nothing is exchanged.
@@ -54,12 +56,14 @@ class LOWWeighting(Weighting):
         """(N,) weights, of mean 1 over the (joint) batch, without gradient."""
         if signal.grad_sq_norm is None:
             raise check.InputError("LOWWeighting needs signal.grad_sq_norm, got None; Objective supplies it.")
-        g, own = signal.grad_sq_norm, slice(None)
         if self.training:
-            g, own = _ranks.gather_rows(g)
+            return _ranks.on_joint_rows(self._solve, signal.grad_sq_norm)
+        return self._solve(signal.grad_sq_norm)
+
+    def _solve(self, grad_sq_norm: Tensor) -> Tensor:
         if self.scaling == "batch-mean":
-            g = g / len(g) ** 2
-        return low_weights(g, self.lam)[own]
+            grad_sq_norm = grad_sq_norm / len(grad_sq_norm) ** 2
+        return low_weights(grad_sq_norm, self.lam)
 
     def extra_repr(self) -> str:
         """The settings, as they were given."""
