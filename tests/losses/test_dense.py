@@ -62,7 +62,6 @@ def test_weights_of_one_give_the_mean_over_all_pixels(samples: str) -> None:
     torch.testing.assert_close(total, nn.functional.cross_entropy(logits, target), rtol=0, atol=1e-8)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's tracer of autograd functions gives one
 @pytest.mark.parametrize("samples", ["images", "pixels"])
 def test_it_compiles(samples: str) -> None:
     logits, target = batch()

@@ -39,7 +39,11 @@ class ExponentiatedWeighting(Weighting):
             raise check.InputError(
                 "ExponentiatedWeighting needs signal.grad_sq_norm, got None; Objective supplies it."
             )
-        norm, own = signal.grad_sq_norm.sqrt(), slice(None)
         if self.training:
-            norm, own = _ranks.gather_rows(norm)
-        return (norm.softmax(0) * len(norm))[own]  # the softmax subtracts the maximum: no overflow
+            return _ranks.on_joint_rows(_weights, signal.grad_sq_norm)
+        return _weights(signal.grad_sq_norm)
+
+
+def _weights(grad_sq_norm: Tensor) -> Tensor:
+    norm = grad_sq_norm.sqrt()
+    return norm.softmax(0) * len(norm)  # the softmax subtracts the maximum: no overflow

@@ -38,8 +38,12 @@ class RunningQuantile(nn.Module):
         A ``share`` that is a tensor has the type and the device of ``loss``. In evaluation mode
         nothing joins the average.
         """
-        joint = _ranks.gather_rows(loss)[0] if self.training else loss
-        value = torch.quantile(joint, share).to(self.value)
+
+        def of_rows(rows: Tensor) -> Tensor:
+            return torch.quantile(rows, share).expand(len(rows))
+
+        now = _ranks.on_joint_rows(of_rows, loss) if self.training else of_rows(loss)
+        value = now[0].to(self.value)
         known = value.where(self.value.isnan(), self.value)
         if self.training:
             known = torch.lerp(value, known, self.momentum)
