@@ -122,6 +122,17 @@ def test_a_broken_weighting_is_found(fault: str, message: str) -> None:
         testing.check_weighting(Wrong(fault))
 
 
+@pytest.mark.parametrize(("fault", "message"), [("size", "expected 3 rows"), ("chance", "choose otherwise")])
+def test_a_broken_choice_is_found(fault: str, message: str) -> None:
+    class Careless(weighting.ImportanceSampling):
+        def choose(self, grad_sq_norm: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            rows, importance = super().choose(grad_sq_norm, generator)
+            return (rows[:1], importance) if fault == "size" else (rows, torch.rand(len(rows)))
+
+    with pytest.raises(AssertionError, match=message):
+        testing.check_objective(Objective(losses.CrossEntropy(), Careless(presample=2)))
+
+
 def test_a_broken_objective_is_found() -> None:
     class Doubled(Objective):
         def terms(self, *args: Any) -> Any:

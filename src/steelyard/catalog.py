@@ -39,6 +39,10 @@ LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
 
 WEIGHTINGS: Mapping[str, Callable[..., nn.Module]] = {
     "low": weighting.LOWWeighting,
+    "self-paced": weighting.SelfPacedWeighting,
+    "exponentiated": weighting.ExponentiatedWeighting,
+    "importance-sampling": weighting.ImportanceSampling,
+    "mentornet": weighting.MentorNetWeighting,
 }
 
 METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS}

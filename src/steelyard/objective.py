@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from steelyard import _checks as check
 from steelyard import _ranks
-from steelyard.functional.gradients import loss_and_logit_grad, per_sample, sq_norm
-from steelyard.losses import CrossEntropy
+from steelyard.functional.gradients import logit_grad_sq_norm, loss_and_logit_grad, per_sample, sq_norm
+from steelyard.losses import CrossEntropy, PerImage
+from steelyard.losses.dense import as_rows
 from steelyard.records import Signal, Terms
 from steelyard.weighting import LOWWeighting, Weighting
 
@@ -61,7 +62,8 @@ class Objective(nn.Module):
         self.weighting = weighting
         self.constraint = constraint
         self.needs_gradient = weighting is not None and weighting.needs_gradient
-        if self.needs_gradient and not getattr(loss, "separable", True):
+        self.presample = 1 if weighting is None else weighting.presample
+        if (self.needs_gradient or self.presample > 1) and not getattr(loss, "separable", True):
             raise check.InputError(
                 f"{type(weighting).__name__} needs each sample's own gradient, but the values of "
                 f"{type(loss).__name__} depend on several samples; use a per-sample loss, or no weighting."
@@ -71,13 +73,16 @@ class Objective(nn.Module):
         """The scalar to minimise; see :meth:`terms`."""
         return self.terms(logits, target, index).total
 
-    def terms(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> Terms:
+    def terms(
+        self, logits: Tensor, target: Tensor, index: Tensor | None = None, importance: Tensor | None = None
+    ) -> Terms:
         """The scalar to minimise and the parts that it is made of.
 
         Args:
             logits: (N, C), or what the loss expects.
             target: (N,), or what the loss expects.
             index: (N,) rows of the samples in the training set, for parts that remember samples.
+            importance: (N,) from :meth:`choose`, where that chose the samples; multiplies their weights.
         """
         if self.needs_gradient:
             loss, grad = loss_and_logit_grad(self.loss, logits, target)
@@ -89,6 +94,7 @@ class Objective(nn.Module):
         else:
             signal = Signal(loss.detach(), grad_sq_norm, logits.detach(), target, index)
             weight = self.weighting(signal).detach()
+            weight = weight if importance is None else weight * importance
             weighted = weight * loss
         total = _ranks.joint_mean(weighted) if self.training else weighted.mean()
         violation = None
@@ -97,6 +103,28 @@ class Objective(nn.Module):
             total = total + penalty
             violation = violation.detach()
         return Terms(total, loss.detach(), weight, violation)
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Tell the parts that ``epoch``, counted from 0, of so many begins."""
+        for hook in self._hooks("start_epoch"):
+            hook(epoch, epochs)
+
+    def choose(self, logits: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Choose the samples of a batch among ``presample`` times as many, where ``presample`` is above 1.
+
+        Args:
+            logits: (presample * N, C) of the candidates.
+            target: (presample * N,)
+            generator: of the choice, on the device of the logits.
+
+        Returns:
+            (N,) rows of the candidates, and the (N,) ``importance`` that :meth:`terms` takes with them.
+        """
+        if self.weighting is None or self.presample == 1:
+            raise check.InputError(
+                "this objective chooses no samples (presample is 1); train on all of them."
+            )
+        return self.weighting.choose(logit_grad_sq_norm(self.loss, logits, target), generator)
 
     def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:
         """Tell the parts that the step was taken; ``logits`` are those that it used."""
@@ -121,12 +149,17 @@ class Objective(nn.Module):
 
 
 class LOW(Objective):
-    """LOW, ready made: ``Objective(loss, LOWWeighting(lam, scaling))``.
+    """LOW, ready made: ``Objective(loss, LOWWeighting(lam, scaling))``, also for dense prediction.
 
     Args:
         loss: as in :class:`Objective`; cross-entropy if None.
         lam: > 0, larger is nearer to plain training; see :class:`steelyard.weighting.LOWWeighting`.
         scaling: as there.
+        samples: for logits (N, C, H, W) and targets (N, H, W), whether ``"images"`` or ``"pixels"`` are
+            weighted; ``loss`` then is one of (N, C) and (N,), taken pixel by pixel. An image's loss is the
+            mean over its pixels, so that its squared gradient norm, in whose units ``lam`` is, is that much
+            smaller: of cross-entropy at most 2 / (H W). The (N H W,) weights of pixels come image by image,
+            row by row. None: no dense prediction.
 
     >>> logits, target = torch.tensor([[4.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
     >>> LOW(lam=0.1)(logits, target)
@@ -138,5 +171,16 @@ class LOW(Objective):
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         lam: float = 0.1,
         scaling: Literal["sample", "batch-mean"] = "sample",
+        samples: Literal["images", "pixels"] | None = None,
     ) -> None:
-        super().__init__(CrossEntropy() if loss is None else loss, LOWWeighting(lam, scaling))
+        loss = CrossEntropy() if loss is None else loss
+        super().__init__(PerImage(loss) if samples == "images" else loss, LOWWeighting(lam, scaling))
+        self.samples = samples and check.one_of("samples", samples, ("images", "pixels"))
+
+    def terms(
+        self, logits: Tensor, target: Tensor, index: Tensor | None = None, importance: Tensor | None = None
+    ) -> Terms:
+        """As :meth:`Objective.terms`; with pixels as samples, of every pixel."""
+        if self.samples == "pixels":
+            logits, target = as_rows(logits, target)
+        return super().terms(logits, target, index, importance)

@@ -1,7 +1,8 @@
 """The records that flow from one part to the next.
 
 Letters, everywhere the same: N samples, C classes. ``logits`` (N, C) are raw scores, ``target`` (N,) int64
-class numbers, ``index`` (N,) int64 the rows of the samples in their data set, ``weight`` (N,) of mean 1.
+class numbers, ``index`` (N,) int64 the rows of the samples in their data set, ``weight`` (N,) >= 0, of mean 1
+unless the weighting says otherwise.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Terms:
 
     total: Tensor  # scalar, with gradient
     loss: Tensor  # (N,) per-sample loss, detached
-    weight: Tensor  # (N,), detached, mean 1
+    weight: Tensor  # (N,), detached
     violation: Tensor | None = None  # scalar, detached; how far the constraint is from being met
 
 

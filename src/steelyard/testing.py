@@ -113,8 +113,24 @@ def check_objective(objective: Objective, num_classes: int = 3) -> None:
     _check_compiles(lambda z, y: objective(z, y, index), logits, target)
     _check_copies(objective, lambda twin: twin(logits, target, index))
     twin = copy.deepcopy(objective)
+    twin.start_epoch(1, 2)
+    if twin.presample > 1:
+        _check_choice(twin, logits, target)
     twin.after_step(logits, target, index)
     twin.after_validation(0.5)
+
+
+def _check_choice(objective: Objective, logits: Tensor, target: Tensor) -> None:
+    """The choice of a batch among its candidates: of its size, fixed by the generator, usable by terms."""
+    first = copy.deepcopy(objective).choose(logits, target, torch.Generator().manual_seed(0))
+    rows, importance = objective.choose(logits, target, torch.Generator().manual_seed(0))
+    same = torch.equal(first[0], rows) and torch.equal(first[1], importance)
+    _require(same, "the same generator and state choose otherwise")
+    n = len(logits) // objective.presample
+    _require(rows.shape == importance.shape == (n,), f"expected {n} rows and as many importances")
+    _require(bool((importance.isfinite() & (importance >= 0)).all()), "importance must be finite and >= 0")
+    terms = objective.terms(logits[rows], target[rows], rows, importance)
+    _require(bool(terms.total.isfinite()), f"the total of a chosen batch is not finite: {terms}")
 
 
 def _require(promise: bool, broken: str) -> None:

@@ -169,3 +169,32 @@ def test_bad_sizes_are_refused() -> None:
         batches_of(batch_size=0)
     with pytest.raises(InputError, match="expected rows to make batches of, got none"):
         batches_of(rows=np.arange(0))
+
+
+@pytest.mark.parametrize("batch_size", [16, 11])
+def test_batches_of_candidates_begin_with_the_plain_batches(batch_size: int) -> None:
+    """Of 23 rows, 11 leaves a last batch of one, which joins the one before."""
+
+    def batches() -> Batches:
+        return Batches(PIXELS, DATA.target, ROWS, ENCODING, batch_size=batch_size, shuffle=True, seed=1)
+
+    plain, candidates = batches(), batches()
+    candidates.set_presample(3)
+    assert len(candidates) == len(plain) == 2
+    seen = []
+    for small, large in zip(plain, candidates, strict=True):
+        assert len(large.index) == 3 * len(small.index)
+        assert torch.equal(large.index[: len(small.index)], small.index)
+        seen += large.index.tolist()
+    assert sorted(seen) == sorted(3 * ROWS.tolist())
+
+
+def test_the_generator_of_choices_is_the_epochs_own() -> None:
+    batches = Batches(PIXELS, DATA.target, ROWS, ENCODING, batch_size=16, seed=1)
+
+    def numbers(epoch: int) -> list[float]:
+        batches.set_epoch(epoch)
+        drawn: list[float] = torch.rand(3, generator=batches.generator()).tolist()
+        return drawn
+
+    assert numbers(4) == numbers(4) != numbers(5)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from steelyard import LOW, Objective
 from steelyard.losses import CrossEntropy
+from steelyard.weighting import ExponentiatedWeighting, SelfPacedWeighting
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OBJECTIVES: dict[str, Callable[[], Objective]] = {
+    "ce": lambda: Objective(CrossEntropy()),
+    "low": lambda: LOW(lam=0.1),
+    "exponentiated": lambda: Objective(CrossEntropy(), ExponentiatedWeighting()),
+    "self-paced": lambda: Objective(CrossEntropy(), SelfPacedWeighting("linear", quantile=0.7)),
+}
 SHARES = {0: slice(0, 7), 1: slice(7, 10)}  # of the joint batch: unequal on purpose
 
 
@@ -24,18 +35,17 @@ def step(rows: slice, kind: str, *, parallel: bool) -> tuple[list[float], list[f
         model.weight.copy_(torch.randn(3, 4, dtype=torch.float64, generator=generator))
         model.bias.zero_()
     network = nn.parallel.DistributedDataParallel(model) if parallel else model
-    objective = LOW(lam=0.1) if kind == "low" else Objective(CrossEntropy())
-    terms = objective.terms(network(x[rows]), target[rows])
+    terms = OBJECTIVES[kind]().terms(network(x[rows]), target[rows])
     terms.total.backward()
     assert model.weight.grad is not None
     return model.weight.grad.flatten().tolist(), terms.weight.tolist()
 
 
 def main(rank: int, store: str) -> None:
-    """Join the two ranks over the file ``store`` and take both kinds of step."""
+    """Join the two ranks over the file ``store`` and take every kind of step."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    found = {kind: step(SHARES[rank], kind, parallel=True) for kind in ("low", "ce")}
+    found = {kind: step(SHARES[rank], kind, parallel=True) for kind in OBJECTIVES}
     torch.distributed.destroy_process_group()
     sys.stdout.write(json.dumps(found))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from steelyard.data.encoding import Encoding
     from steelyard.data.images import ImageFiles
 
-_ORDER, _AUGMENT = 0, 1  # streams of random numbers
+_ORDER, _AUGMENT, _CHOICE = 0, 1, 2  # streams of random numbers
 
 
 @dataclass(eq=False)
@@ -67,6 +67,7 @@ class Batches:
         if isinstance(self.x, Tensor):
             self.x = self.x.to(self.device)
         self._epoch = 0
+        self._presample = 1
         self._probabilities: Tensor | None = None
 
     def __len__(self) -> int:
@@ -77,6 +78,18 @@ class Batches:
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0 on, that iterating gives; without it every epoch is like the first."""
         self._epoch = epoch
+
+    def set_presample(self, presample: int) -> None:
+        """Yield, ``presample`` times as large, batches of candidates, among which the training chooses.
+
+        An epoch has as many batches as before, and passes ``presample`` times over the rows. Each batch
+        begins with the samples that it would have without candidates.
+        """
+        self._presample = presample
+
+    def generator(self) -> torch.Generator:
+        """Random numbers on the device for choices among this epoch's samples: of seed and epoch alone."""
+        return self._generator(_CHOICE, self.device)
 
     def set_probabilities(self, probabilities: Tensor | None) -> None:
         """Draw from ``rows`` with replacement, by these (len(rows),) weights; None ends it.
@@ -92,7 +105,9 @@ class Batches:
         self._probabilities = probabilities
 
     def __iter__(self) -> Iterator[Batch]:
-        chunks = self._chunks(self._order())
+        order = self._generator(_ORDER, "cpu")
+        passes = [self._chunks(self._order(order)) for _ in range(self._presample)]
+        chunks = tuple(torch.cat(parts) for parts in zip(*passes, strict=True))
         generator = self._generator(_AUGMENT, self.device)
         for x, index in (
             self._cut(self.x, chunks) if isinstance(self.x, Tensor) else self._streamed(self.x, chunks)
@@ -100,10 +115,9 @@ class Batches:
             changed = x if self.augment is None else self.augment(x, generator)
             yield Batch(self.encoding.normalise(changed), self.target.index_select(0, index), index)
 
-    def _order(self) -> Tensor:
-        """The rows of this epoch, in their order."""
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """The rows of one pass, in their order."""
         rows = torch.from_numpy(np.asarray(self.rows, dtype=np.int64))
-        generator = self._generator(_ORDER, "cpu")
         if self._probabilities is not None:
             weights = self._probabilities.detach().to("cpu", torch.float64)
             return rows[torch.multinomial(weights, len(rows), replacement=True, generator=generator)]

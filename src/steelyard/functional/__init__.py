@@ -8,6 +8,7 @@ from steelyard.functional.gradients import (
 from steelyard.functional.per_sample import (
     balanced_softmax,
     balanced_weights,
+    binary_cross_entropy,
     cross_entropy,
     effective_number_weights,
     focal,
@@ -22,6 +23,7 @@ from steelyard.functional.simplex import low_weights, project_simplex
 __all__ = [
     "balanced_softmax",
     "balanced_weights",
+    "binary_cross_entropy",
     "cross_entropy",
     "cross_entropy_and_grad",
     "effective_number_weights",

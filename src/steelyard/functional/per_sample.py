@@ -29,6 +29,19 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(z, target.long(), reduction="none", ignore_index=NO_LABEL)
 
 
+def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of independent yes-or-no labels, summed over the labels of each sample.
+
+    ``logits`` and ``target`` in [0, 1] are (N,), or (N, L) for L labels.
+
+    >>> binary_cross_entropy(torch.zeros(1, 2), torch.tensor([[0, 1]]))
+    tensor([1.3863])
+    """
+    z = at_least_float32(logits)
+    loss = F.binary_cross_entropy_with_logits(z, target.to(z), reduction="none")
+    return loss.sum(1) if loss.ndim > 1 else loss
+
+
 def weighted_cross_entropy(logits: Tensor, target: Tensor, class_weight: Tensor) -> Tensor:
     """Cross-entropy times the weight (C,) of the target's class.
 

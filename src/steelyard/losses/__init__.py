@@ -1,5 +1,6 @@
 """Losses of logits (N, C) and targets (N,): one value per sample, reduced only where asked."""
 
+from steelyard.losses.binary import BinaryCrossEntropy
 from steelyard.losses.classification import (
     LDAM,
     BalancedCrossEntropy,
@@ -9,16 +10,19 @@ from steelyard.losses.classification import (
     Focal,
     LogitAdjusted,
 )
+from steelyard.losses.dense import PerImage
 from steelyard.losses.loss import CountedLoss, Loss
 
 __all__ = [
     "LDAM",
     "BalancedCrossEntropy",
     "BalancedSoftmax",
+    "BinaryCrossEntropy",
     "CountedLoss",
     "CrossEntropy",
     "EffectiveNumber",
     "Focal",
     "LogitAdjusted",
     "Loss",
+    "PerImage",
 ]

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from steelyard.records import Predictions
+from steelyard.records import Batch, Predictions
 from steelyard.training.checkpoint import Progress, Row, load_checkpoint, save_checkpoint
 from steelyard.training.optimizer import make_optimizer, set_learning_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from torch import Tensor
 
     from steelyard.data import Batches
     from steelyard.objective import Objective
@@ -64,8 +66,10 @@ def fit(
     progress = Progress()
     if saved is not None and saved.exists():
         progress = load_checkpoint(saved, parts)
+    train.set_presample(objective.presample)
     while progress.epoch < recipe.epochs and not _out_of_patience(progress, recipe):
         train.set_epoch(progress.epoch)
+        objective.start_epoch(progress.epoch, recipe.epochs)
         row = train_epoch(model, objective, parts["optimizer"], train, recipe, progress.epoch, recorder)
         progress.epoch += 1
         if validate is not None:
@@ -100,11 +104,13 @@ def train_epoch(
     device = next(model.parameters()).device
     loss_sum, total_sum = torch.zeros((), device=device), torch.zeros((), device=device)
     samples = 0
-    for step, batch in enumerate(train):
+    generator = train.generator()
+    for step, candidates in enumerate(train):
         rate = set_learning_rate(optimizer, recipe, epoch + step / len(train))
+        batch, importance = _chosen(model, objective, candidates, generator, recipe)
         with autocast(device, recipe):
             logits = model(batch.x)
-        terms = objective.terms(logits.float(), batch.target, batch.index)
+        terms = objective.terms(logits.float(), batch.target, batch.index, importance)
         optimizer.zero_grad(set_to_none=True)
         terms.total.backward()
         if recipe.clip is not None:
@@ -129,6 +135,21 @@ def train_epoch(
         "train_loss": loss,
         "train_objective": total,
     }
+
+
+@torch.no_grad()
+def _chosen(
+    model: nn.Module, objective: Objective, candidates: Batch, generator: torch.Generator, recipe: Recipe
+) -> tuple[Batch, Tensor | None]:
+    """The samples to train on and what makes up for their choice; most objectives take all candidates."""
+    if objective.presample == 1:
+        return candidates, None
+    model.eval()  # scores without dropout, and running statistics of what is trained on alone
+    with autocast(candidates.x.device, recipe):
+        logits = model(candidates.x)
+    model.train()
+    rows, importance = objective.choose(logits.float(), candidates.target, generator)
+    return Batch(candidates.x[rows], candidates.target[rows], candidates.index[rows]), importance
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from steelyard.records import Signal
@@ -15,13 +16,20 @@ if TYPE_CHECKING:
 class Weighting(nn.Module):
     """Gives each sample of a batch its weight; a subclass defines :meth:`forward`.
 
-    Where it defines them, :class:`steelyard.Objective` also calls ``after_step(logits, target, index)``,
-    ``after_validation(score)`` and ``sampling()``.
+    Where it defines them, :class:`steelyard.Objective` also calls ``start_epoch(epoch, epochs)``,
+    ``after_step(logits, target, index)``, ``after_validation(score)`` and ``sampling()``.
     """
 
     needs_gradient = False
     """Whether it looks at ``signal.grad_sq_norm``, which costs a gradient of the loss."""
 
+    presample = 1
+    """Candidates for each sample of a batch; a subclass that says more than 1 defines :meth:`choose`."""
+
     def forward(self, signal: Signal) -> Tensor:
         """(N,) weights >= 0; the Objective lets no gradient through them."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(signal).")
+
+    def choose(self, grad_sq_norm: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Choose a batch: (N,) rows of its (presample * N,) candidates, and what their weights gain by it."""
+        raise NotImplementedError(f"{type(self).__name__} must define choose(grad_sq_norm, generator).")
