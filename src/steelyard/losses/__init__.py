@@ -10,6 +10,8 @@ from steelyard.losses.classification import (
     LogitAdjusted,
 )
 from steelyard.losses.loss import CountedLoss, Loss
+from steelyard.losses.probability import GeneralisedCrossEntropy, Sparsemax, SquaredError
+from steelyard.losses.scales import SingleScale, TwoScale, TwoScaleFixed, TwoScaleSeparation
 
 __all__ = [
     "LDAM",
@@ -19,6 +21,13 @@ __all__ = [
     "CrossEntropy",
     "EffectiveNumber",
     "Focal",
+    "GeneralisedCrossEntropy",
     "LogitAdjusted",
     "Loss",
+    "SingleScale",
+    "Sparsemax",
+    "SquaredError",
+    "TwoScale",
+    "TwoScaleFixed",
+    "TwoScaleSeparation",
 ]
