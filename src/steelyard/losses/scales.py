@@ -107,7 +107,9 @@ class Scaled(Loss):
 
     def _factor(self, logits: Tensor, target: Tensor) -> Tensor:
         below, above = self.factors()
-        return below if self.eta is None else two_scale_factor(logits, target, below, above, self.eta)
+        if self.eta is None:  # one factor a sample here too: a large eta then gives the very same numbers
+            return below.expand(len(logits), 1)
+        return two_scale_factor(logits, target, below, above, self.eta)
 
 
 class Normalised(Scaled):
