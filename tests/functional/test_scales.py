@@ -42,6 +42,7 @@ def test_gradient_of_the_product_is_that_of_finite_differences() -> None:
     a = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
     b = torch.randn(4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda *w: weight_norm_product(w), (a, b))
+    assert torch.autograd.gradgradcheck(lambda *w: weight_norm_product(w), (a, b))
 
 
 def test_margin_is_the_definition_sample_by_sample() -> None:
