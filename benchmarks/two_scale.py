@@ -1,7 +1,7 @@
 """What the two-scale losses cost: a whole training step of LeNet-5, batch 128, CPU, against cross-entropy's.
 
-The step is that of :func:`steelyard.training.fit`: forward, loss, backward, optimiser, ``after_step``, with the
-scales among the optimiser's parameters. Goal: a ratio of at most 1.05.
+The step is that of :func:`steelyard.training.fit`: forward, loss, backward, optimiser, ``after_step``, with
+the scales among the optimiser's parameters. Goal: a ratio of at most 1.05.
 
     python benchmarks/two_scale.py [--save]
 """
