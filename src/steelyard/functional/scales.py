@@ -72,8 +72,8 @@ def two_scale_factor(logits: Tensor, target: Tensor, below: Tensor, above: Tenso
     Args:
         logits: (N, C), not scaled.
         target: (N,) class numbers.
-        below: scalar, R1 / R for logits that R has not yet been divided out of.
-        above: scalar, R2 / R likewise.
+        below: scalar, R1 for logits divided by R afterwards.
+        above: scalar, R2 likewise.
         eta: > 0, in units of ``logits``.
 
     Returns:

@@ -38,7 +38,7 @@ class Scaled(Loss):
         reduction: as in :class:`Loss`.
     """
 
-    counts: Tensor
+    sure: Tensor
 
     def __init__(
         self,
@@ -62,14 +62,15 @@ class Scaled(Loss):
         self.eta = None if eta is None else check.positive("eta", eta)
         self.lr_factor = check.positive("lr_factor", lr_factor)
         # Sure samples and all samples since the last figures(); nothing that a training would resume from.
-        self.register_buffer("counts", torch.zeros(2), persistent=False)
+        self.register_buffer("sure", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.seen = 0
 
     def scales(self) -> dict[str, Tensor]:
         """The scales by name, scalars."""
         raise NotImplementedError(f"{type(self).__name__} must define scales().")
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """What the logits of unsure and of sure samples are multiplied by, two scalars."""
+        """The scales of unsure and of sure samples, two scalars."""
         raise NotImplementedError(f"{type(self).__name__} must define factors().")
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -89,16 +90,17 @@ class Scaled(Loss):
     def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:  # noqa: ARG002 - a hook
         """Count the sure samples among those of the step."""
         if self.eta is not None:
-            sure = (margin(logits.detach(), target) >= self.eta).sum()
-            self.counts += torch.stack([sure, torch.ones_like(sure) * len(target)])
+            self.sure += (margin(logits.detach(), target) >= self.eta).sum()
+            self.seen += len(target)
 
     def figures(self) -> dict[str, float]:
         """The scales, and the share of sure samples in the steps since the last call; a device sync."""
         found = dict(self.scales())
         if self.eta is not None:
-            found["well_classified"] = self.counts[0] / self.counts[1]
+            found["well_classified"] = self.sure / torch.full_like(self.sure, self.seen)
         values = torch.stack([one.detach().float() for one in found.values()]).tolist()
-        self.counts.zero_()
+        self.sure.zero_()
+        self.seen = 0
         return dict(zip(found, values, strict=True))
 
     def extra_repr(self) -> str:
@@ -151,6 +153,13 @@ class Normalised(Scaled):
                 "TwoScaleSeparation, which does without."
             )
 
+    def outputs(self, logits: Tensor) -> Tensor:
+        """``R1 z / R``."""
+        return super().outputs(logits) / self.weight_norm()
+
+    def _factor(self, logits: Tensor, target: Tensor) -> Tensor:
+        return super()._factor(logits, target) / self.weight_norm()
+
     def weight_norm(self) -> Tensor:
         """R at this moment, a scalar with gradient."""
         return weight_norm_product([layer.weight for layer in self.layers])
@@ -199,9 +208,8 @@ class TwoScale(Normalised):
         return {"scale_1": self.scale_1, "scale_2": self.scale_2, "weight_norm": self.weight_norm()}
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """R1 / R and R2 / R."""
-        size = self.weight_norm()
-        return self.scale_1 / size, self.scale_2 / size
+        """R1 and R2."""
+        return self.scale_1, self.scale_2
 
 
 class TwoScaleFixed(TwoScale):
@@ -252,9 +260,8 @@ class SingleScale(Normalised):
         return {"scale_1": self.scale_1, "weight_norm": self.weight_norm()}
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """R1 / R, twice."""
-        factor = self.scale_1 / self.weight_norm()
-        return factor, factor
+        """R1, twice."""
+        return self.scale_1, self.scale_1
 
 
 class TwoScaleSeparation(Scaled):
