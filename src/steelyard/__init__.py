@@ -24,16 +24,17 @@ if TYPE_CHECKING:
         training,
         weighting,
     )
-    from steelyard.objective import LOW, Objective
+    from steelyard.objective import LOW, Objective, TwoScale
 
 __version__ = "0.1.0"
 
-_HOME = {"LOW": "steelyard.objective", "Objective": "steelyard.objective"}
+_HOME = {"LOW": "steelyard.objective", "Objective": "steelyard.objective", "TwoScale": "steelyard.objective"}
 
 __all__ = [
     "LOW",
     "InputError",
     "Objective",
+    "TwoScale",
     "catalog",
     "data",
     "functional",

@@ -18,6 +18,13 @@ from steelyard.functional.per_sample import (
     logit_adjusted,
     weighted_cross_entropy,
 )
+from steelyard.functional.probability import (
+    generalised_cross_entropy,
+    sparsemax,
+    sparsemax_loss,
+    squared_error,
+)
+from steelyard.functional.scales import margin, two_scale_factor, weight_norm_product
 from steelyard.functional.simplex import low_weights, project_simplex
 
 __all__ = [
@@ -28,6 +35,7 @@ __all__ = [
     "cross_entropy_and_grad",
     "effective_number_weights",
     "focal",
+    "generalised_cross_entropy",
     "ldam",
     "ldam_margins",
     "log_prior",
@@ -35,6 +43,12 @@ __all__ = [
     "logit_grad_sq_norm",
     "loss_and_logit_grad",
     "low_weights",
+    "margin",
     "project_simplex",
+    "sparsemax",
+    "sparsemax_loss",
+    "squared_error",
+    "two_scale_factor",
+    "weight_norm_product",
     "weighted_cross_entropy",
 ]

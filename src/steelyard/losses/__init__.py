@@ -12,6 +12,8 @@ from steelyard.losses.classification import (
 )
 from steelyard.losses.dense import PerImage
 from steelyard.losses.loss import CountedLoss, Loss
+from steelyard.losses.probability import GeneralisedCrossEntropy, Sparsemax, SquaredError
+from steelyard.losses.scales import SingleScale, TwoScale, TwoScaleFixed, TwoScaleSeparation
 
 __all__ = [
     "LDAM",
@@ -22,7 +24,14 @@ __all__ = [
     "CrossEntropy",
     "EffectiveNumber",
     "Focal",
+    "GeneralisedCrossEntropy",
     "LogitAdjusted",
     "Loss",
     "PerImage",
+    "SingleScale",
+    "Sparsemax",
+    "SquaredError",
+    "TwoScale",
+    "TwoScaleFixed",
+    "TwoScaleSeparation",
 ]
