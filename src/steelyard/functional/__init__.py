@@ -18,16 +18,24 @@ from steelyard.functional.per_sample import (
     logit_adjusted,
     weighted_cross_entropy,
 )
+from steelyard.functional.ranking import (
+    critical_log_odds,
+    hinge_rank_sums,
+    squared_hinge_rank_sums,
+    squared_rank_loss,
+)
 from steelyard.functional.simplex import low_weights, project_simplex
 
 __all__ = [
     "balanced_softmax",
     "balanced_weights",
     "binary_cross_entropy",
+    "critical_log_odds",
     "cross_entropy",
     "cross_entropy_and_grad",
     "effective_number_weights",
     "focal",
+    "hinge_rank_sums",
     "ldam",
     "ldam_margins",
     "log_prior",
@@ -36,5 +44,7 @@ __all__ = [
     "loss_and_logit_grad",
     "low_weights",
     "project_simplex",
+    "squared_hinge_rank_sums",
+    "squared_rank_loss",
     "weighted_cross_entropy",
 ]
