@@ -20,6 +20,7 @@ from steelyard.functional.per_sample import (
 )
 from steelyard.functional.ranking import (
     critical_log_odds,
+    critical_scores,
     hinge_rank_sums,
     squared_hinge_rank_sums,
     squared_rank_loss,
@@ -31,6 +32,7 @@ __all__ = [
     "balanced_weights",
     "binary_cross_entropy",
     "critical_log_odds",
+    "critical_scores",
     "cross_entropy",
     "cross_entropy_and_grad",
     "effective_number_weights",

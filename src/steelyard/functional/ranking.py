@@ -24,19 +24,44 @@ def critical_log_odds(logits: Tensor, critical: Tensor) -> Tensor:
     Returns:
         (N, ...) in float32 at least. NaN or +inf among a sample's logits makes its score NaN.
 
+    Raises:
+        InputError: if every class is critical.
+
     >>> critical_log_odds(torch.tensor([[1.0, 3.0], [2.0, 2.0]]), torch.tensor([1]))
     tensor([2., 0.])
     """
     z = at_least_float32(logits)
     z = z - z.detach().amax(1, keepdim=True)  # cancels below, but not where it is infinite
-    chosen = torch.zeros(z.shape[1], dtype=torch.bool, device=z.device).index_fill(0, critical, value=True)
-    chosen = chosen.view(-1, *[1] * (z.ndim - 2))
+    chosen = _is_critical(z.shape[1], critical).view(-1, *[1] * (z.ndim - 2))
     lowest = -torch.inf
     return z.masked_fill(~chosen, lowest).logsumexp(1) - z.masked_fill(chosen, lowest).logsumexp(1)
 
 
+def critical_scores(logits: Tensor, target: Tensor, critical: Tensor) -> tuple[Tensor, Tensor]:
+    """The scores of :func:`critical_log_odds`, and whether each sample's class is critical.
+
+    Args:
+        logits: (N, C, ...), C >= 2.
+        target: (N, ...) class numbers; one outside 0..C-1 is an error that torch raises.
+        critical: (K,) different class numbers, 0 < K < C.
+
+    >>> critical_scores(torch.tensor([[1.0, 3.0], [2.0, 2.0]]), torch.tensor([1, 0]), torch.tensor([1]))
+    (tensor([2., 0.]), tensor([ True, False]))
+    """
+    positive = _is_critical(logits.shape[1], critical).gather(0, target.long().flatten()).view(target.shape)
+    return critical_log_odds(logits, critical), positive
+
+
+def _is_critical(num_classes: int, critical: Tensor) -> Tensor:
+    if len(critical) >= num_classes:
+        raise check.InputError(
+            f"expected fewer critical classes than the {num_classes} of the logits, got {len(critical)}."
+        )
+    return torch.zeros(num_classes, dtype=torch.bool, device=critical.device).index_fill(0, critical, True)
+
+
 def hinge_rank_sums(pos: Tensor, neg: Tensor, margin: float, weight: Tensor | None = None) -> Tensor:
-    """How far each positive is from standing above all negatives: ``q_j = sum_k max(0, neg_k - pos_j + margin)``.
+    """For each positive how far negatives stand above it: ``q_j = sum_k max(0, neg_k - pos_j + margin)``.
 
     One sort, one cumulative sum and one binary search for each positive: O((P + N) log N) time and O(P + N)
     memory, for the gradient too. Exact with ties: a pair exactly at the margin has value and gradient 0.
