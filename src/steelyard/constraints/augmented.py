@@ -26,12 +26,12 @@ class AUCConstraint(nn.Module):
     and after the step ``lambda_j += mu * q_j``, one multiplier for each training sample, addressed by index.
     Where the validation score fell, ``mu`` is multiplied by ``rho``. A batch without positives or without
     negatives adds zero. Give it to :class:`steelyard.Objective` as ``constraint``, on a model that is trained
-    already with the loss alone. In training under ``torch.distributed`` the pairs are those of the joint batch
-    of all ranks, and all ranks keep the same multipliers.
+    already with the loss alone. In training under ``torch.distributed`` the pairs are those of the joint
+    batch of all ranks, and all ranks keep the same multipliers.
 
     Args:
         num_samples: rows of the training set; every index is below it.
-        critical: numbers of the classes that must not be missed; the score is their log-odds against the rest.
+        critical: numbers of the classes that must not be missed; the score f is their log-odds.
         delta: >= 0, the margin, in units of the logits.
         mu: > 0, the coefficient of the quadratic penalty at the start.
         rho: >= 1, by which ``mu`` grows.
@@ -68,11 +68,12 @@ class AUCConstraint(nn.Module):
     pool_label: Tensor
     pool_next: Tensor
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of the method
         self,
         num_samples: int,
         critical: Sequence[int] = (1,),
         delta: float = 1.0,
+        *,
         mu: float = 0.2,
         rho: float = 3.0,
         mu_max: float = 10.0,
@@ -153,7 +154,7 @@ class AUCConstraint(nn.Module):
         return dict(zip(("mu", "multiplier", "violation"), values, strict=True))
 
     def _rows(self, logits: Tensor, target: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor, int]:
-        """Scores (M,) and labels (M, 2), whether positive and the index, of the joint batch, then of the pool.
+        """Scores (M,) and labels (M, 2), positive and index, of the joint batch, then of the pool.
 
         Also the number of those of the joint batch. The gradient flows to this rank's own scores.
         """
@@ -174,7 +175,7 @@ class AUCConstraint(nn.Module):
         return score, label, batch
 
     def _hinges(self, score: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What each anchor violates, and its square: (M,), 0 for the rest; and the share of each in a mean."""
+        """What each anchor violates and its square, (M,), 0 elsewhere; and the factor of their sums."""
         anchor, other = self._is_anchor(label), label[:, 0] == (self.per == "negative")
         s = -score if self.per == "negative" else score
         hinge = hinge_rank_sums(s, s, self.delta, weight=other) * anchor

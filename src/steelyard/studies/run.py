@@ -85,7 +85,11 @@ def critical_classes(study: Study, dataset: Dataset) -> list[int]:
 def prepare(study: Study, dataset: Dataset, run: Run, rows: Split) -> tuple[Encoding, Classifier, Objective]:
     """Encoding, untrained model and objective of ``run``; weights start the same for every method."""
     encoding = fit_encoding(dataset, rows.train)
-    facts = catalog.Facts(class_counts=dataset.counts(rows.train).tolist(), num_samples=len(dataset.target))
+    facts = catalog.Facts(
+        class_counts=dataset.counts(rows.train).tolist(),
+        num_samples=len(dataset.target),
+        critical=critical_classes(study, dataset),
+    )
     with _random_stream(run, "weights"):
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
         objective = catalog.method(run.method, facts)
