@@ -3,7 +3,8 @@
 1. ``hinge_rank_sums`` of 5,000 positives and 5,000 negatives, forward and backward, against the same sums
    over all pairs in PyTorch. Goal: at least 100 times as fast.
 2. The same of 500,000 and 500,000 on one core. Goal: under a second.
-3. Most memory that it takes for each score, at 250,000 and at 1,000,000 scores. Goal: the same, so linear.
+3. Most memory of a process that does it, for each score more, from 1 to 2 and from 2 to 4 million scores. Goal:
+   the same, so linear.
 4. A whole constraint, forward and backward, on the pixels of 8 images of 512 x 512.
 
     python benchmarks/auc_constraint.py [--save]
@@ -40,22 +41,22 @@ def main() -> None:
     print(f"5,000 x 5,000: {1e3 * found['b_seconds']:.2f} ms, pairs {found['ratio']:.0f} times as long")
     million = seconds_of_scores(MILLION, repeats=5)
     print(f"1,000,000 scores: {million:.3f} s")
-    bytes_each = {n: peak_bytes(n) / n for n in (MILLION // 4, MILLION)}
-    ratio = bytes_each[MILLION] / bytes_each[MILLION // 4]
-    print(", ".join(f"{n:,} scores: {each:.0f} bytes each" for n, each in bytes_each.items()))
+    peak = {n: peak_bytes(n * MILLION) for n in (1, 2, 4)}
+    bytes_each = [(peak[2] - peak[1]) / MILLION, (peak[4] - peak[2]) / (2 * MILLION)]
+    print(f"bytes for each score more: {bytes_each[0]:.0f}, then {bytes_each[1]:.0f}")
     pixels = seconds_of_pixels()
     print(f"8 x 512 x 512 pixels: {pixels:.2f} s")
     met = {
         "pairs / sums": found["ratio"] >= GOALS["pairs / sums"],
         "seconds of a million scores": million < GOALS["seconds of a million scores"],
-        "memory ratio": ratio <= GOALS["memory ratio"],
+        "memory ratio": bytes_each[1] / bytes_each[0] <= GOALS["memory ratio"],
     }
     print("goals met:" if all(met.values()) else "GOALS MISSED:", met)
     if "--save" in sys.argv:
         figures = {
             "pairs_against_sums": found,
             "seconds_of_a_million_scores": million,
-            "bytes_for_each_score": bytes_each,
+            "bytes_for_each_score_more": bytes_each,
             "seconds_of_8_x_512_x_512_pixels": pixels,
         }
         save("auc_constraint", {"machine": machine(), "threads": 1, "goals": GOALS, "met": met} | figures)
@@ -97,17 +98,15 @@ def seconds_of_pixels() -> float:
 
 
 def peak_bytes(n: int) -> int:
-    """What a step on ``n`` scores adds to the most memory of a process of its own."""
+    """Most memory of a process of its own that takes a step on ``n`` scores."""
     program = [sys.executable, __file__, "--peak", str(n)]
     return int(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
 
 
 def report_peak(n: int) -> None:
     torch.set_num_threads(1)
-    step(hinge_rank_sums, scores(1000, 0), scores(1000, 1))  # what loads on first use
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step(hinge_rank_sums, scores(n // 2, 0), scores(n // 2, 1))
-    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # Linux counts in kilobytes
 
 
 if __name__ == "__main__":

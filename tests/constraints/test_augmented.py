@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +22,6 @@ from steelyard.data import Batches, ImageEncoding
 from steelyard.losses import CriticalCrossEntropy
 from steelyard.recipe import Recipe
 from steelyard.training import NotFiniteError, fit
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMS = [
     ("positive", "sum"),
@@ -80,7 +78,7 @@ def test_penalty_gradient_and_growth_are_those_of_all_pairs(
 
 
 def cost(row: str, per: Any) -> float:
-    """mu / 2 * the sum of squares for markers at distance 1, + from left to right as in the paper's figure."""
+    """The sum of squares for markers at distance 1, positives being +, from left to right as in the paper."""
     target = torch.tensor([int(c == "+") for c in row])
     score = torch.arange(len(row), dtype=torch.float64)
     constraint = AUCConstraint(len(row), delta=0, mu=MU, per=per).double()
@@ -89,7 +87,7 @@ def cost(row: str, per: Any) -> float:
 
 
 def test_the_papers_toy_example_prefers_its_lowest_positive() -> None:
-    """Section 4: both swaps add as much AUC, and take 39 and 19 off the sum of squares, linear part 3."""
+    """Section 4: both swaps add as much AUC, and take 39 and 19 off the sum of squares."""
     now, lowest, highest = "---+--++-+", "----+-++-+", "---+--+-++"
     assert cost(now, "positive") - cost(lowest, "positive") == pytest.approx(39)
     assert cost(now, "positive") - cost(highest, "positive") == pytest.approx(19)
@@ -111,21 +109,13 @@ def test_several_steps_by_hand() -> None:
         constraint.after_validation(auc)
     # mu: 0.5, 0.5 (nothing to compare with), 0.75 (fell; 1.0 is above the limit), 0.75 (equal)
     # lambda of 4: 0, 0.75, 1.5, min(2.625, 2); of 2: 0, 0.25, 0.5, 0.875
-    squares, linear = (
-        1.5**2 + 0.5**2,
-        [0, 1.5 * 0.75 + 0.5 * 0.25, 1.5 * 1.5 + 0.5 * 0.5, 1.5 * 2 + 0.5 * 0.875],
-    )
-    mu = [0.5, 0.5, 0.75, 0.75]
-    assert penalties == pytest.approx(
-        [(m / 2 * squares + part) / 2 for m, part in zip(mu, linear, strict=True)]
-    )
+    mu, low, high = [0.5, 0.5, 0.75, 0.75], [0, 0.75, 1.5, 2], [0, 0.25, 0.5, 0.875]
+    quadratic = [m / 2 * (1.5**2 + 0.5**2) for m in mu]
+    linear = [1.5 * one + 0.5 * other for one, other in zip(low, high, strict=True)]
+    assert penalties == pytest.approx([(a + b) / 2 for a, b in zip(quadratic, linear, strict=True)])
     assert constraint.multiplier.tolist() == pytest.approx([0, 0, 1.25, 0, 2.0])
     assert constraint.mu.item() == 0.75
-    assert constraint.figures() == {
-        "mu": 0.75,
-        "multiplier": pytest.approx(1.625),
-        "violation": pytest.approx(1),
-    }
+    assert constraint.figures() == pytest.approx({"mu": 0.75, "multiplier": 1.625, "violation": 1.0})
     assert constraint.figures()["violation"] == 0
 
 
@@ -237,7 +227,7 @@ def test_raises_the_lowest_positive_above_the_rest() -> None:
 
 
 def test_two_ranks_take_the_steps_of_the_joint_batch(tmp_path: Path) -> None:
-    script = os.path.join(os.path.dirname(__file__), "joint_batch.py")  # noqa: PTH118, PTH120 - one line
+    script = Path(__file__).with_name("joint_batch.py")
     local = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen(
