@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 import typer
+from torch import nn
 
 import steelyard
 from steelyard import catalog, metrics
@@ -38,7 +39,7 @@ SECTIONS = [
     "Source",
     "Measured results",
 ]
-FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66)
+FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=nn.Linear(4, 2))
 
 
 def name_of(path: Path) -> str:

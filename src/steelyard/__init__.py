@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         weighting,
     )
     from steelyard.constraints import AUCConstraint
-    from steelyard.objective import LOW, Objective
+    from steelyard.objective import LOW, Objective, TwoScale
 
 __version__ = "0.1.0"
 
@@ -34,6 +34,7 @@ _HOME = {
     "AUCConstraint": "steelyard.constraints",
     "LOW": "steelyard.objective",
     "Objective": "steelyard.objective",
+    "TwoScale": "steelyard.objective",
 }
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "AUCConstraint",
     "InputError",
     "Objective",
+    "TwoScale",
     "catalog",
     "constraints",
     "data",

@@ -4,14 +4,15 @@ A method is a loss, or a weighting or a constraint over a loss: ``focal(gamma=2)
 ``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``. Whoever adds a row here has a new method in every
 command, and the contract tests run over it.
 
-A constructor's parameter that is named like a fact of the data (see :class:`Facts`) is filled from the data.
+A constructor's parameter that is named like a fact (see :class:`Facts`) is filled with it, and one that is
+named ``loss`` takes the word of a loss.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from steelyard import _checks as check
@@ -36,6 +37,13 @@ LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "logit-adjusted": losses.LogitAdjusted,
     "balanced-softmax": losses.BalancedSoftmax,
     "ldam": losses.LDAM,
+    "squared-error": losses.SquaredError,
+    "generalised-ce": losses.GeneralisedCrossEntropy,
+    "sparsemax": losses.Sparsemax,
+    "two-scale": losses.TwoScale,
+    "two-scale-fixed": losses.TwoScaleFixed,
+    "two-scale-separation": losses.TwoScaleSeparation,
+    "single-scale": losses.SingleScale,
     "bce": losses.CriticalCrossEntropy,
     "symmetric-margin": losses.SymmetricMargin,
     "asymmetric-margin": losses.AsymmetricMargin,
@@ -65,6 +73,7 @@ _GIVEN = (
     "reduction",
     "input_shape",
     "num_classes",
+    "model",
     "critical",
 )  # set by whoever builds, not by a word's parameters
 
@@ -89,10 +98,11 @@ BASELINE = "ce"  # the plain method that every comparison holds
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a method may need to know of the training data."""
+    """What a method may need to know of the training data and of the model that is trained."""
 
     class_counts: Sequence[int]  # (C,) training samples of each class
     num_samples: int  # rows of the whole data set; every index is below it
+    model: nn.Module | None = None  # whose logits the method sees; needed by those that look at its weights
     critical: Sequence[int] = ()  # numbers of the classes that must not be missed
 
     @property
@@ -164,14 +174,18 @@ def build(
 ) -> Any:
     """Call the row of ``table`` that ``word`` names with its parameters and the facts that it asks for."""
     make = table[check.one_of(what, word.name, table)]
-    known = asdict(facts) | {"num_classes": facts.num_classes}
+    known = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    known["num_classes"] = facts.num_classes
     wanted = inspect.signature(make).parameters
     if "critical" in wanted:
         known["critical"] = facts.critical_or_rarer(f"{what} {word.name}")
     filled = {name: value for name, value in known.items() if name in wanted and name not in word.params}
     _check_params(what, word, make, also)
+    params = dict(word.params)
+    if "loss" in wanted and "loss" in params:
+        params["loss"] = build("loss", LOSSES, Word.of(params["loss"]), facts)
     try:
-        return make(**filled, **word.params)
+        return make(**filled, **params)
     except TypeError as error:
         raise InputError(f"{what} {word}: {error}.") from None
 
@@ -180,7 +194,7 @@ def parameters(make: Callable[..., Any]) -> str:
     """What a user may set of a row, with defaults: ``lam=0.1, scaling=sample``."""
     signature = inspect.signature(make).parameters
     return ", ".join(
-        f"{name}={p.default}"
+        f"{name}={BASELINE if name == 'loss' else p.default}"
         for name, p in signature.items()
         if p.default is not p.empty and name not in _GIVEN
     )

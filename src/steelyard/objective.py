@@ -11,6 +11,7 @@ from steelyard import _checks as check
 from steelyard import _ranks
 from steelyard.functional.gradients import logit_grad_sq_norm, loss_and_logit_grad, per_sample, sq_norm
 from steelyard.losses import CrossEntropy, PerImage
+from steelyard.losses import TwoScale as TwoScaleLoss
 from steelyard.losses.dense import as_rows
 from steelyard.records import Signal, Terms
 from steelyard.weighting import LOWWeighting, Weighting
@@ -143,8 +144,23 @@ class Objective(nn.Module):
             return probability
         return None
 
+    def outputs(self, logits: Tensor) -> Tensor:
+        """The logits to predict with: the model's own, unless the loss reads them on another scale."""
+        for hook in self._hooks("outputs"):
+            logits = hook(logits)
+        return logits
+
+    def figures(self) -> dict[str, float]:
+        """What the parts tell of themselves for the history, since the last call; waits for the device."""
+        return {name: value for hook in self._hooks("figures") for name, value in hook().items()}
+
+    @property
+    def lr_factor(self) -> float:
+        """By which the learning rate of the objective's own parameters is multiplied."""
+        return float(getattr(self.loss, "lr_factor", 1.0))
+
     def _hooks(self, name: str) -> list[Callable[..., Any]]:
-        parts = (self.weighting, self.constraint)
+        parts = (self.loss, self.weighting, self.constraint)
         return [getattr(part, name) for part in parts if hasattr(part, name)]
 
 
@@ -184,3 +200,34 @@ class LOW(Objective):
         if self.samples == "pixels":
             logits, target = as_rows(logits, target)
         return super().terms(logits, target, index, importance)
+
+
+class TwoScale(Objective):
+    """The two-scale loss, ready made: ``Objective(losses.TwoScale(model, eta, loss))``.
+
+    Give ``objective.parameters()``, the two scales, to the optimiser too; predict with
+    ``objective.outputs(model(x))``.
+
+    Args:
+        model: whose weights are normalised; as it is before training.
+        eta: > 0, as in :class:`steelyard.losses.TwoScale`.
+        loss: as there; cross-entropy if None.
+
+    Raises:
+        InputError: as there.
+
+    >>> model = nn.Linear(2, 2)
+    >>> objective = TwoScale(model, eta=0.01)
+    >>> optimizer = torch.optim.SGD([*model.parameters(), *objective.parameters()], lr=0.1)
+    >>> logits, target = torch.tensor([[0.1, 0.0], [0.0, 0.1]]), torch.tensor([0, 0])
+    >>> objective(logits, target).detach()
+    tensor(0.5288)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        eta: float = 0.01,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__(TwoScaleLoss(model, eta, loss))

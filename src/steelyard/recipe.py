@@ -26,6 +26,9 @@ class Recipe(Frozen):
     """
 
     epochs: Count = Field(30, description="passes over the training samples")
+    steps: Count | None = Field(
+        None, description="steps after which to stop, where that is sooner than the end of the epochs"
+    )
     batch_size: Count = Field(128, description="samples per step")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("adamw", description="sgd has Nesterov's momentum")
     lr: AboveZero = Field(0.002, description="learning rate")

@@ -88,12 +88,14 @@ def test_cifar100_takes_the_fine_labels(root: Path) -> None:
     folder.mkdir(parents=True)
     for part in ("train", "test"):
         record = np.zeros((2, 3074), dtype=np.uint8)
-        record[:, :2] = [[9, 1], [9, 0]]
+        record[:, :2] = [[9, 1], [7, 0]]
         (folder / f"{part}.bin").write_bytes(record.tobytes())
     (folder / "fine_label_names.txt").write_text("apple\naquarium_fish\n")
     data = read("cifar100")
     assert data.target.tolist() == [1, 0, 1, 0]
     assert data.classes == ("apple", "aquarium_fish")
+    assert data.superclass == (7, 9)
+    assert data.select_classes(["aquarium_fish", "apple"]).superclass == (9, 7)
 
 
 def test_digits_lose_nothing() -> None:

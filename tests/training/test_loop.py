@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from steelyard.data import Batches
 from steelyard.losses import CrossEntropy
 from steelyard.models import MODELS
-from steelyard.objective import LOW, Objective
+from steelyard.objective import LOW, Objective, TwoScale
 from steelyard.recipe import Recipe
 from steelyard.training import NotFiniteError, WeightRecorder, fit, predict
 from steelyard.training.checkpoint import Row
@@ -170,3 +171,83 @@ def test_predictions_are_those_of_the_model_in_order_and_leave_its_mode(make_bat
     np.testing.assert_allclose(predictions.logits, expected.numpy(), rtol=0, atol=1e-6)
     np.testing.assert_array_equal(predictions.index, np.arange(10, 40))
     np.testing.assert_array_equal(predictions.target, np.arange(10, 40) % 3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "taken"), [(6, 2, 6), (8, 2, 8), (9, 3, 9), (100, 3, 12), (1, 1, 1)]
+)
+def test_training_stops_after_so_many_steps(
+    make_batches: MakeBatches, steps: int, epochs: int, taken: int
+) -> None:
+    """50 samples in batches of 16 make 4 steps an epoch; three epochs are the most."""
+
+    class Counting(Objective):
+        steps = 0
+
+        def after_step(self, *_: object) -> None:
+            self.steps += 1
+
+    objective = Counting(CrossEntropy())
+    recipe = Recipe(epochs=3, steps=steps, optimizer="sgd", schedule="cosine", lr=0.1)
+    progress = fit(network(), objective, make_batches(), recipe)
+    assert objective.steps == taken
+    assert len(progress.history) == epochs
+    last = (1 + math.cos(math.pi * (taken - 1) / taken)) / 2  # the schedule ends with the training
+    assert progress.history[-1]["lr"] == pytest.approx(0.1 * last)
+
+
+def test_a_training_cut_by_steps_goes_on_to_the_same_numbers(
+    make_batches: MakeBatches, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=3, steps=6, optimizer="sgd", lr=0.05)
+
+    def stop(row: Row) -> None:
+        if row["epoch"] == 1 and not tried:
+            tried.append(1)
+            raise Killed
+
+    tried = [1]
+    whole, cut = network(), network()
+    torch.manual_seed(9)
+    fit(whole, Objective(CrossEntropy()), make_batches(), recipe)
+    tried.clear()
+    torch.manual_seed(9)
+    with pytest.raises(Killed):
+        fit(cut, Objective(CrossEntropy()), make_batches(), recipe, saved=tmp_path / "s.pt", on_epoch=stop)
+    resumed = network()
+    fit(resumed, Objective(CrossEntropy()), make_batches(), recipe, saved=tmp_path / "s.pt", on_epoch=stop)
+    for one, other in zip(weights(whole), weights(resumed), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_history_holds_the_share_of_right_decisions(make_batches: MakeBatches) -> None:
+    model = network()
+    frozen = Recipe(epochs=1, optimizer="sgd", lr=1e-30)
+    torch.manual_seed(9)
+    progress = fit(model, Objective(CrossEntropy()), make_batches(), frozen)
+    torch.manual_seed(9)
+    right = sum(int((model(batch.x).argmax(1) == batch.target).sum()) for batch in make_batches())
+    assert progress.history[0]["train_accuracy"] == pytest.approx(right / 50)
+
+
+def test_the_objective_is_kept_with_the_best_epoch_and_scales_its_predictions(
+    make_batches: MakeBatches,
+) -> None:
+    model = network()
+    objective = TwoScale(model)
+    seen: list[float] = []
+
+    def validate(_: nn.Module) -> Row:
+        seen.append(objective.loss.scale_1.item())
+        return {"val_x": [0.1, 0.7, 0.3][len(seen) - 1]}
+
+    recipe = Recipe(epochs=3, optimizer="sgd", lr=0.1, monitor="val_x", keep="best")
+    progress = fit(model, objective, make_batches(), recipe, validate=validate)
+    assert objective.loss.scale_1.item() == seen[1] != seen[2]
+    assert [row["scale_1"] for row in progress.history] == seen
+    assert all(0 <= row["well_classified"] <= 1 for row in progress.history)
+    raw = predict(model, make_batches(shuffle=False), recipe)
+    scaled = predict(model, make_batches(shuffle=False), recipe, objective.outputs)
+    factor = seen[1] / objective.loss.weight_norm().item()
+    np.testing.assert_allclose(scaled.logits, factor * raw.logits, rtol=1e-5)
+    assert abs(factor - 1) > 1e-3

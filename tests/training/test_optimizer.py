@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from steelyard.losses import CrossEntropy
+from steelyard.losses import CrossEntropy, TwoScaleSeparation
 from steelyard.objective import Objective
 from steelyard.recipe import Recipe
 from steelyard.training.optimizer import make_optimizer, rate_factor, set_learning_rate
@@ -61,3 +61,15 @@ def test_what_the_objective_learns_is_trained_without_decay() -> None:
     assert model_group["weight_decay"] == 0.3
     assert objective_group["weight_decay"] == 0
     assert objective_group["params"][0] is scaled.scale
+
+
+def test_the_objectives_learning_rate_is_a_multiple_of_the_models() -> None:
+    model, recipe = nn.Linear(3, 2), Recipe(schedule="cosine", epochs=4, lr=0.1)
+    optimizer = make_optimizer(recipe, model, Objective(TwoScaleSeparation(lr_factor=20)))
+    rate = set_learning_rate(optimizer, recipe, 2.0)
+    assert rate == pytest.approx(0.05)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 1.0])
+
+
+def test_a_training_cut_short_ends_its_schedule_with_it() -> None:
+    assert rate_factor(Recipe(schedule="cosine", epochs=10), 1.0, end=2.0) == pytest.approx(0.5)

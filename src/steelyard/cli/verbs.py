@@ -270,7 +270,7 @@ def _beside(rows: Sequence[dict[str, Any]]) -> None:
     shown = [
         (
             row["part"],
-            row["method"],
+            " minus ".join(filter(None, (row["method"], row["minus"]))),
             row["measure"],
             f"{row['value']:g}",
             "not run"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -62,18 +63,25 @@ def cifar10(root: Path) -> Dataset:
     """CIFAR-10 in its binary version: one label byte, then 3 x 32 x 32 pixels."""
     folder = root / "cifar10" / "cifar-10-batches-bin"
     batches = [_cifar(folder / f"data_batch_{n}.bin", "cifar10", label_bytes=1) for n in range(1, 6)]
-    train = np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
+    train = np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])[:, 0]
     test = _cifar(folder / "test_batch.bin", "cifar10", label_bytes=1)
     classes = _class_names(folder / "batches.meta.txt", "cifar10")
-    return _official("cifar10", [train[0], test[0]], [train[1], test[1]], classes)
+    return _official("cifar10", [train[0], test[0]], [train[1], test[1][:, 0]], classes)
 
 
 def cifar100(root: Path) -> Dataset:
-    """CIFAR-100 in its binary version, with the fine labels: coarse label, fine label, pixels."""
+    """CIFAR-100 in its binary version, with the fine labels: coarse label, fine label, pixels.
+
+    The coarse labels are kept as the classes' superclasses.
+    """
     folder = root / "cifar100" / "cifar-100-binary"
     train, test = (_cifar(folder / f"{part}.bin", "cifar100", label_bytes=2) for part in ("train", "test"))
     classes = _class_names(folder / "fine_label_names.txt", "cifar100")
-    return _official("cifar100", [train[0], test[0]], [train[1], test[1]], classes)
+    coarse, fine = np.concatenate([train[1], test[1]]).astype(np.int64).T
+    data = _official("cifar100", [train[0], test[0]], [train[1][:, 1], test[1][:, 1]], classes)
+    superclass = np.zeros(len(classes), dtype=np.int64)
+    superclass[fine] = coarse
+    return replace(data, superclass=tuple(superclass.tolist()))
 
 
 BUILTIN: Mapping[str, Callable[[Path], Dataset]] = MappingProxyType(
@@ -127,13 +135,13 @@ def _idx(folder: Path, stem: str, name: str) -> NDArray[np.uint8]:
 
 
 def _cifar(path: Path, name: str, *, label_bytes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images (N, 3, 32, 32) and the last of their label bytes (N,)."""
+    """Images (N, 3, 32, 32) and their label bytes (N, label_bytes)."""
     content = np.frombuffer(_content(path, name), dtype=np.uint8)
     record = label_bytes + 3 * 32 * 32
     if not len(content) or len(content) % record:
         raise _damaged(path, name, f"{len(content)} bytes are no whole number of records of {record}")
     records = content.reshape(-1, record)
-    return records[:, label_bytes:].reshape(-1, 3, 32, 32), records[:, label_bytes - 1]
+    return records[:, label_bytes:].reshape(-1, 3, 32, 32), records[:, :label_bytes]
 
 
 def _class_names(path: Path, name: str) -> tuple[str, ...]:

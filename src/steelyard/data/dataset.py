@@ -64,6 +64,7 @@ class Dataset:
         default_factory=lambda: np.empty(0, dtype="<U5")
     )  # (N,) of PARTS, "" unsaid
     sample: Sequence[str] = ()  # (N,) relative path or row
+    superclass: tuple[int, ...] = ()  # (C,) number of each class's group of similar classes, where known
     notes: tuple[str, ...] = ()  # what reading did to the data, in plain words
 
     def __post_init__(self) -> None:
@@ -113,6 +114,7 @@ class Dataset:
             x=self.x[torch.from_numpy(rows)] if isinstance(self.x, Tensor) else self.x.take(rows),
             target=torch.from_numpy(target[rows]),
             classes=tuple(names),
+            superclass=tuple(self.superclass[self.classes.index(name)] for name in names if self.superclass),
             group=None if self.group is None else self.group[rows],
             part=self.part[rows],
             sample=[self.sample[row] for row in rows.tolist()],

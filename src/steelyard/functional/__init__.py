@@ -18,6 +18,12 @@ from steelyard.functional.per_sample import (
     logit_adjusted,
     weighted_cross_entropy,
 )
+from steelyard.functional.probability import (
+    generalised_cross_entropy,
+    sparsemax,
+    sparsemax_loss,
+    squared_error,
+)
 from steelyard.functional.ranking import (
     critical_log_odds,
     critical_scores,
@@ -25,6 +31,7 @@ from steelyard.functional.ranking import (
     squared_hinge_rank_sums,
     squared_rank_loss,
 )
+from steelyard.functional.scales import margin, two_scale_factor, weight_norm_product
 from steelyard.functional.simplex import low_weights, project_simplex
 
 __all__ = [
@@ -37,6 +44,7 @@ __all__ = [
     "cross_entropy_and_grad",
     "effective_number_weights",
     "focal",
+    "generalised_cross_entropy",
     "hinge_rank_sums",
     "ldam",
     "ldam_margins",
@@ -45,8 +53,14 @@ __all__ = [
     "logit_grad_sq_norm",
     "loss_and_logit_grad",
     "low_weights",
+    "margin",
     "project_simplex",
+    "sparsemax",
+    "sparsemax_loss",
+    "squared_error",
     "squared_hinge_rank_sums",
     "squared_rank_loss",
+    "two_scale_factor",
+    "weight_norm_product",
     "weighted_cross_entropy",
 ]

@@ -23,6 +23,8 @@ from steelyard.losses.critical import (
 )
 from steelyard.losses.dense import PerImage
 from steelyard.losses.loss import CountedLoss, Loss
+from steelyard.losses.probability import GeneralisedCrossEntropy, Sparsemax, SquaredError
+from steelyard.losses.scales import SingleScale, TwoScale, TwoScaleFixed, TwoScaleSeparation
 
 __all__ = [
     "LDAM",
@@ -37,12 +39,19 @@ __all__ = [
     "CrossEntropy",
     "EffectiveNumber",
     "Focal",
+    "GeneralisedCrossEntropy",
     "LogitAdjusted",
     "Loss",
     "MiniBatchAUC",
     "PerImage",
+    "SingleScale",
+    "Sparsemax",
+    "SquaredError",
     "SquaredFalseError",
     "SymmetricFocal",
     "SymmetricMargin",
+    "TwoScale",
+    "TwoScaleFixed",
+    "TwoScaleSeparation",
     "WeightedBCE",
 ]

@@ -119,15 +119,16 @@ def training(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
     wanted = ("val_fpr_at_tpr", "val_auc", "val_balanced_accuracy", study.training.monitor)
     drawn = {"train_loss": "Loss on training samples", "val_loss": "Loss on validation samples"}
     drawn |= {column: f"{titles[column]} on validation samples" for column in wanted if column in titles}
-    return [_training(evidence, looks, column, title) for column, title in drawn.items()]
+    return [by_epoch(evidence, looks, column, title) for column, title in drawn.items()]
 
 
-def _training(evidence: Evidence, looks: Mapping[str, Look], column: str, title: str) -> Plot:
+def by_epoch(evidence: Evidence, looks: Mapping[str, Look], column: str, title: str) -> Plot:
+    """One column of the histories, averaged over runs."""
     rows: list[tuple[Any, ...]] = []
     findings = []
     with axes(3.4) as (figure, ax):
         for name, runs in evidence.finished.items():
-            table = _by_epoch([[row.get(column, np.nan) for row in run.history] for run in runs])
+            table = _by_run([[row.get(column, np.nan) for row in run.history] for run in runs])
             there = np.isfinite(table).any(axis=0)
             epoch, values = np.flatnonzero(there) + 1, table[:, there]
             if not epoch.size:
@@ -136,7 +137,7 @@ def _training(evidence: Evidence, looks: Mapping[str, Look], column: str, title:
             look = looks[name]
             ax.plot(epoch, mean, color=look.colour, linestyle=look.dash, label=short(name),
                     marker=look.marker, markevery=max(1, len(epoch) // 8))  # fmt: skip
-            most = np.inf if column.endswith("loss") else 1.0
+            most = 1.0 if mean.max() <= 1 and not column.endswith("loss") else np.inf
             ax.fill_between(
                 epoch,
                 np.maximum(mean - sd, 0),
@@ -154,7 +155,7 @@ def _training(evidence: Evidence, looks: Mapping[str, Look], column: str, title:
     return Plot(column, title, listed(findings), drawing, ("method", "epoch", "mean", "sd"), rows)
 
 
-def _by_epoch(values: list[list[float]]) -> Curve:
+def _by_run(values: list[list[float]]) -> Curve:
     """(runs, epochs), NaN after a run that stopped early."""
     longest = max(map(len, values))
     return np.array([[*row, *[np.nan] * (longest - len(row))] for row in values])

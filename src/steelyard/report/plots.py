@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from steelyard.report import curves, tallies
+from steelyard.report import confidence, curves, tallies
 from steelyard.report.figure import INK, SURFACE, Look, Plot, axes, listed, short, svg
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         "answer": [differences(summary, looks), spread(evidence, summary, looks)],
         "classes": [tallies.class_counts(summary), tallies.recall(summary, looks)],
         "confusion": [tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)],
-        "calibration": [curves.calibration(evidence, looks)],
-        "training": curves.training(evidence, looks),
+        "calibration": [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)],
+        "training": [*curves.training(evidence, looks), *confidence.told(evidence, looks)],
         "weights": tallies.class_weights(evidence),
     }
     if evidence.critical:

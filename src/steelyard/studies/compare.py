@@ -112,6 +112,7 @@ def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.devi
         "name": dataset.name,
         "kind": "image" if dataset.is_image else "table",
         "classes": list(dataset.classes),
+        "superclass": list(dataset.superclass),
         "critical": running.critical_classes(asked, dataset),
         "baseline": baseline(asked),
         "notes": list(dataset.notes),

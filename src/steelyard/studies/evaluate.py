@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Measures = dict[str, float]
 
+_TOP = (2, 5, 10)  # places of the true class
+_NEAR = (0.01, 0.05)  # distances from the largest probability
+
 
 def measures(
     predictions: Predictions, classes: Sequence[str], critical: Sequence[int], at_tpr: float
@@ -48,6 +51,9 @@ def measures(
         "ece": metrics.expected_calibration_error(target, probability),
         "brier": metrics.brier(target, probability),
     }
+    if len(classes) >= 10:  # how near the wrong decisions are; with few classes they cannot be far
+        found |= {f"top{k}_accuracy": metrics.top_k_accuracy(target, probability, k) for k in _TOP}
+        found |= {f"close_enough[{a}]": metrics.close_enough_accuracy(target, probability, a) for a in _NEAR}
     for name, values in per_class.items():
         found |= {f"{name}[{label}]": float(value) for label, value in zip(classes, values, strict=True)}
     if critical:
@@ -127,6 +133,11 @@ def _all_measures(
         part: measures(predictions, facts["classes"], critical, study.at_tpr)
         for part, predictions in held_out.items()
     }
+    if facts.get("superclass"):
+        for part, predictions in held_out.items():
+            found[part]["superclass_accuracy"] = metrics.superclass_accuracy(
+                predictions.target, predictions.decision, facts["superclass"]
+            )
     if critical and "val" in held_out:
         cut = threshold(held_out["val"], critical, study.at_tpr)
         found["test"] |= decided(held_out["test"], critical, cut)

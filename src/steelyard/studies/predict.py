@@ -86,13 +86,19 @@ def predict_on(
     encoding = Encoding.from_json(kept["encoding"])
     encoding.check(dataset)
     model = catalog.model(Word.parse(kept["model_word"]), encoding.shape, len(kept["classes"]))
+    counts = stored.facts()["counts"]["train"]
+    critical = [kept["classes"].index(name) for name in asked.critical]
+    facts = catalog.Facts(counts, kept["num_samples"], model, critical)
+    objective = catalog.method(stored.run.method, facts)
     model.load_state_dict(kept["model"])
+    objective.load_state_dict(kept["objective"])
     where = pick_device(device)
     rows = np.arange(len(dataset))
     size = asked.training.batch_size
     target_here = encoding.target(dataset)
     batches = Batches(encoding.inputs(dataset), target_here, rows, encoding, batch_size=size, device=where)
-    return predict(model.to(where), batches, asked.training), dataset, kept["classes"]
+    found = predict(model.to(where), batches, asked.training, objective.to(where).outputs)
+    return found, dataset, kept["classes"]
 
 
 def open_run(folder: Path) -> tuple[StoredRun, Store]:

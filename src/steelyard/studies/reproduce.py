@@ -24,6 +24,7 @@ class PaperFigure(Frozen):
     """One number that a paper prints, in the unit of our measure."""
 
     method: str  # the word of the method here
+    minus: str = ""  # word of the method to which the number is the difference; empty: it stands for itself
     measure: str
     value: float
     part: str = ""
@@ -72,14 +73,18 @@ def beside_the_paper(
         results: Rows of ``results.csv`` by part.
     """
     results = {part: [*rows, *_chosen(asked, part, rows)] for part, rows in results.items()}
-    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    found: dict[tuple[str, str, str], dict[tuple[str, str], float]] = defaultdict(dict)
     for part, rows in results.items():
         for row in rows:
             if row["split"] == "test":
-                found[part, row["method"], row["metric"]].append(float(row["value"]))
+                found[part, row["method"], row["metric"]][row["seed"], row["fold"]] = float(row["value"])
     table = []
     for figure in asked.figures:
-        ours = np.array(found.get((figure.part, figure.method, figure.measure), []))
+        of_runs = found[figure.part, figure.method, figure.measure]
+        if figure.minus:
+            others = found[figure.part, figure.minus, figure.measure]
+            of_runs = {key: value - others[key] for key, value in of_runs.items() if key in others}
+        ours = np.array(list(of_runs.values()))
         row = figure.model_dump() | {"n": len(ours), "ours": None, "sd": None}
         if len(ours):
             row["ours"] = float(ours.mean())

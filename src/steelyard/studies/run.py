@@ -85,13 +85,10 @@ def critical_classes(study: Study, dataset: Dataset) -> list[int]:
 def prepare(study: Study, dataset: Dataset, run: Run, rows: Split) -> tuple[Encoding, Classifier, Objective]:
     """Encoding, untrained model and objective of ``run``; weights start the same for every method."""
     encoding = fit_encoding(dataset, rows.train)
-    facts = catalog.Facts(
-        class_counts=dataset.counts(rows.train).tolist(),
-        num_samples=len(dataset.target),
-        critical=critical_classes(study, dataset),
-    )
     with _random_stream(run, "weights"):
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
+        counts, critical = dataset.counts(rows.train).tolist(), critical_classes(study, dataset)
+        facts = catalog.Facts(counts, len(dataset.target), model, critical)
         objective = catalog.method(run.method, facts)
     return encoding, model, objective
 
@@ -121,12 +118,14 @@ def train_run(
                 objective,
                 batches["train"],
                 study.training,
-                validate=_validation(study, dataset, batches),
+                validate=_validation(study, dataset, batches, objective),
                 recorder=recorder,
                 saved=unfinished,
                 on_epoch=on_epoch,
             )
-        predictions = {part: predict(model, batches[part], study.training) for part in study.parts}
+        predictions = {
+            part: predict(model, batches[part], study.training, objective.outputs) for part in study.parts
+        }
     except NotFiniteError as error:
         write_text(folder / "failure.txt", str(error))
     else:
@@ -142,7 +141,7 @@ def train_run(
 
 
 def _validation(
-    study: Study, dataset: Dataset, batches: dict[str, Batches]
+    study: Study, dataset: Dataset, batches: dict[str, Batches], objective: Objective
 ) -> Callable[[torch.nn.Module], Row] | None:
     """Figures of a model on the validation samples, by column of the history; None without such samples."""
     if "val" not in batches:
@@ -150,7 +149,7 @@ def _validation(
     critical = critical_classes(study, dataset)
 
     def validate(model: torch.nn.Module) -> Row:
-        predictions = predict(model, batches["val"], study.training)
+        predictions = predict(model, batches["val"], study.training, objective.outputs)
         found = measures(predictions, dataset.classes, critical, study.at_tpr)
         return {f"val_{name}": value for name, value in found.items()}
 
@@ -232,6 +231,7 @@ def _save_model(
                 "encoding": encoding.to_json(),
                 "model_word": str(study.model),
                 "method": str(run.method),
+                "num_samples": len(dataset.target),
                 "classes": list(dataset.classes),
             },
             temporary,

@@ -27,7 +27,7 @@ class Progress:
     history: list[Row] = field(default_factory=list)
     best_epoch: int = 0
     best_value: float = -math.inf
-    best_state: dict[str, Tensor] | None = None
+    best_state: dict[str, dict[str, Tensor]] | None = None  # of the model and of the objective
 
 
 def save_checkpoint(path: Path, parts: Mapping[str, Any], progress: Progress) -> None:

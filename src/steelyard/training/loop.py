@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,7 +44,7 @@ def fit(
     saved: Path | None = None,
     on_epoch: Callable[[Row], None] = lambda _: None,
 ) -> Progress:
-    """Train ``model`` in place on ``objective`` and leave it with the weights of the epoch to keep.
+    """Train ``model`` in place on ``objective`` and leave both as they were in the epoch to keep.
 
     Args:
         model: On its device already.
@@ -67,10 +68,12 @@ def fit(
     if saved is not None and saved.exists():
         progress = load_checkpoint(saved, parts)
     train.set_presample(objective.presample)
-    while progress.epoch < recipe.epochs and not _out_of_patience(progress, recipe):
+    epochs = math.ceil(_total_steps(recipe, train) / len(train))
+    while progress.epoch < epochs and not _out_of_patience(progress, recipe):
         train.set_epoch(progress.epoch)
-        objective.start_epoch(progress.epoch, recipe.epochs)
+        objective.start_epoch(progress.epoch, epochs)
         row = train_epoch(model, objective, parts["optimizer"], train, recipe, progress.epoch, recorder)
+        row |= objective.figures()
         progress.epoch += 1
         if validate is not None:
             row |= validate(model)
@@ -79,13 +82,14 @@ def fit(
             if value >= progress.best_value:  # of equals the later: small validation parts have many equals
                 progress.best_epoch, progress.best_value = progress.epoch, value
                 if recipe.keep == "best":
-                    progress.best_state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+                    progress.best_state = {"model": _copy(model), "objective": _copy(objective)}
         progress.history.append({"epoch": progress.epoch} | row)
         if saved is not None:
             save_checkpoint(saved, parts, progress)
         on_epoch(progress.history[-1])
     if progress.best_state is not None:
-        model.load_state_dict(progress.best_state)
+        model.load_state_dict(progress.best_state["model"])
+        objective.load_state_dict(progress.best_state["objective"])
     return progress
 
 
@@ -98,15 +102,18 @@ def train_epoch(
     epoch: int,
     recorder: WeightRecorder | None = None,
 ) -> Row:
-    """One pass over ``train``; returns the epoch's figures. The device is waited for once, at the end."""
+    """One pass over ``train``, or what is left of ``recipe.steps``; returns the epoch's figures.
+
+    The device is waited for once, at the end.
+    """
     start = time.perf_counter()
     model.train()
     device = next(model.parameters()).device
-    loss_sum, total_sum = torch.zeros((), device=device), torch.zeros((), device=device)
+    loss_sum, total_sum, hits = torch.zeros(3, device=device).unbind()
     samples = 0
-    generator = train.generator()
-    for step, candidates in enumerate(train):
-        rate = set_learning_rate(optimizer, recipe, epoch + step / len(train))
+    steps, generator = _total_steps(recipe, train), train.generator()
+    for step, candidates in enumerate(islice(train, steps - epoch * len(train))):
+        rate = set_learning_rate(optimizer, recipe, epoch + step / len(train), steps / len(train))
         batch, importance = _chosen(model, objective, candidates, generator, recipe)
         with autocast(device, recipe):
             logits = model(batch.x)
@@ -121,8 +128,9 @@ def train_epoch(
             recorder.record(batch, terms.weight)
         loss_sum += terms.loss.sum()
         total_sum += terms.total.detach() * len(batch.target)
+        hits += (logits.argmax(1) == batch.target).sum()
         samples += len(batch.target)
-    loss, total = (torch.stack([loss_sum, total_sum]) / samples).tolist()
+    loss, total, accuracy = (torch.stack([loss_sum, total_sum, hits]) / samples).tolist()
     if not (math.isfinite(loss) and math.isfinite(total)):
         raise NotFiniteError(
             f"the loss was not finite in epoch {epoch + 1} (loss {loss}, objective {total}); {MEND}"
@@ -134,6 +142,7 @@ def train_epoch(
         "lr": rate,
         "train_loss": loss,
         "train_objective": total,
+        "train_accuracy": accuracy,
     }
 
 
@@ -153,8 +162,15 @@ def _chosen(
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> Predictions:
+def predict(
+    model: nn.Module,
+    batches: Batches,
+    recipe: Recipe,
+    outputs: Callable[[Tensor], Tensor] = lambda logits: logits,
+) -> Predictions:
     """Logits (float32) of every sample of ``batches``, in their order, in evaluation mode.
+
+    ``outputs``, which is that of the objective of the training, puts them on the scale to predict on.
 
     Raises:
         NotFiniteError: if the model's output is not finite.
@@ -165,7 +181,8 @@ def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> Predictions:
     logits, target, index = [], [], []
     for batch in batches:
         with autocast(device, recipe):
-            logits.append(model(batch.x).float())
+            raw = model(batch.x)
+        logits.append(outputs(raw.float()))
         target.append(batch.target)
         index.append(batch.index)
     model.train(training)
@@ -177,6 +194,15 @@ def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> Predictions:
 def autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
     """The context in which the model computes."""
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+
+
+def _total_steps(recipe: Recipe, train: Batches) -> int:
+    every = recipe.epochs * len(train)
+    return every if recipe.steps is None else min(every, recipe.steps)
+
+
+def _copy(part: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in part.state_dict().items()}
 
 
 def _out_of_patience(progress: Progress, recipe: Recipe) -> bool:

@@ -1,0 +1,41 @@
+import pytest
+
+from steelyard.studies.reproduce import Experiment, beside_the_paper, experiment, experiments
+
+
+@pytest.mark.parametrize("name", experiments())
+def test_every_experiment_makes_studies_at_both_scales(name: str) -> None:
+    asked = experiment(name)
+    for scale in ("quick", "full"):
+        for part, study in asked.studies(scale).items():
+            words = [str(method) for method in study.methods]
+            assert "ce" in words, "no comparison goes without the plain method"
+            if name.startswith("two-scale"):
+                assert "single-scale" in words
+            if scale == "full":
+                told = [one for one in asked.figures if one.part == part]
+                assert {one.method for one in told} | {one.minus for one in told if one.minus} <= set(words)
+
+
+def test_a_papers_difference_is_compared_with_the_mean_of_paired_differences() -> None:
+    figures = [
+        {"method": "a", "minus": "b", "measure": "accuracy", "value": 0.01},
+        {"method": "a", "measure": "accuracy", "value": 0.9},
+        {"method": "c", "minus": "b", "measure": "accuracy", "value": 0.0},
+    ]
+    asked = Experiment.model_validate(
+        {"title": "t", "source": "s", "study": {}, "quick": {}, "figures": figures}
+    )
+    values = {("a", 0): 0.8, ("a", 1): 0.9, ("a", 2): 0.1, ("b", 0): 0.7, ("b", 1): 0.6}
+    rows = [
+        {"method": m, "seed": str(s), "fold": "0", "split": "test", "metric": "accuracy", "value": str(v)}
+        for (m, s), v in values.items()
+    ]
+    difference, itself, absent = beside_the_paper(asked, {"": rows})
+    assert difference["n"] == 2  # seed 2 has no partner
+    assert difference["ours"] == pytest.approx(0.2)
+    assert difference["sd"] == pytest.approx(2**0.5 / 10)
+    assert itself["n"] == 3
+    assert itself["ours"] == pytest.approx(0.6)
+    assert absent["n"] == 0
+    assert absent["ours"] is None
