@@ -16,6 +16,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it to ``path`` when the block ends without an error.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> folder = Path(tempfile.mkdtemp())
     >>> with written_whole(folder / "a" / "figures.txt") as temporary:
     ...     _ = temporary.write_text("42")

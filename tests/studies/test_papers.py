@@ -3,11 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from steelyard import catalog
 from steelyard.studies.reproduce import Experiment, beside_the_paper, experiment, experiments
 
-FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66)
+FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=torch.nn.Linear(4, 2))
 
 
 @pytest.mark.parametrize("name", experiments())
@@ -20,10 +21,14 @@ def test_every_experiment_can_be_asked_for(name: str) -> None:
         for method in wanted.methods:
             if "batch-mean" not in str(method):  # which warns
                 catalog.method(method, FACTS)
+        words = {str(method) for method in wanted.methods}
+        assert "ce" in words, "no comparison goes without the plain method"
+        assert "single-scale" in words or not name.startswith("two-scale"), "the paper's own baseline"
         assert part in asked.parts
     for figure in asked.figures:
         methods = {str(method) for method in full[figure.part].methods}
         assert set(figure.among) <= methods if figure.among else figure.method in methods
+        assert not figure.minus or figure.minus in methods
         assert 0 <= figure.value <= 1
     assert sum(s.seeds for s in quick.values()) < sum(s.seeds for s in full.values())
 

@@ -1,20 +1,6 @@
 import pytest
 
-from steelyard.studies.reproduce import Experiment, beside_the_paper, experiment, experiments
-
-
-@pytest.mark.parametrize("name", experiments())
-def test_every_experiment_makes_studies_at_both_scales(name: str) -> None:
-    asked = experiment(name)
-    for scale in ("quick", "full"):
-        for part, study in asked.studies(scale).items():
-            words = [str(method) for method in study.methods]
-            assert "ce" in words, "no comparison goes without the plain method"
-            if name.startswith("two-scale"):
-                assert "single-scale" in words
-            if scale == "full":
-                told = [one for one in asked.figures if one.part == part]
-                assert {one.method for one in told} | {one.minus for one in told if one.minus} <= set(words)
+from steelyard.studies.reproduce import Experiment, beside_the_paper
 
 
 def test_a_papers_difference_is_compared_with_the_mean_of_paired_differences() -> None:
