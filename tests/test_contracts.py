@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from steelyard import LOW, Objective, catalog, losses, testing, weighting
 
-FACTS = catalog.Facts(class_counts=[60, 6, 0], num_samples=66, model=nn.Linear(4, 3))
+FACTS = catalog.Facts(class_counts=[60, 6, 0], num_samples=66, model=nn.Linear(4, 3), critical=[1])
 
 
 @pytest.mark.parametrize("word", catalog.LOSSES)
@@ -24,12 +24,17 @@ def test_every_weighting(word: str) -> None:
     testing.check_weighting(catalog.build("weighting", catalog.WEIGHTINGS, catalog.Word(word), FACTS))
 
 
+@pytest.mark.parametrize("word", catalog.CONSTRAINTS)
+def test_every_constraint(word: str) -> None:
+    testing.check_constraint(catalog.build("constraint", catalog.CONSTRAINTS, catalog.Word(word), FACTS))
+
+
 @pytest.mark.parametrize("word", catalog.METHODS)
 def test_every_method(word: str) -> None:
     testing.check_objective(catalog.method(word, FACTS))
 
 
-@pytest.mark.parametrize("word", catalog.LOSSES)
+@pytest.mark.parametrize("word", [word for word, loss in catalog.LOSSES.items() if loss.separable])
 def test_low_over_every_loss(word: str) -> None:
     testing.check_objective(catalog.method(f"low(loss={word})", FACTS))
 
@@ -131,6 +136,39 @@ def test_a_broken_choice_is_found(fault: str, message: str) -> None:
 
     with pytest.raises(AssertionError, match=message):
         testing.check_objective(Objective(losses.CrossEntropy(), Careless(presample=2)))
+
+
+class Slack(nn.Module):
+    """The largest score of the rest above the smallest critical one, with one fault."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def forward(self, logits: Tensor, target: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        score, positive = logits[:, 1] - logits[:, 0], target == 1
+        gap = (score.where(~positive, -1e9).max() - score.where(positive, 1e9).min()).relu()
+        if self.fault == "order":
+            gap = gap * (1 + score[0] ** 2)
+        if self.fault == "gradient":
+            gap = gap + score.sum() - score.sum().detach()
+        if self.fault == "one side":
+            gap = gap + score.square().sum()
+        return gap, gap if self.fault == "violation" else gap.detach()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("order", "the order of the samples"),
+        ("gradient", "of class 0 alone gives"),
+        ("one side", "of class 0 alone gives"),
+        ("violation", "without gradient"),
+    ],
+)
+def test_a_broken_constraint_is_found(fault: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        testing.check_constraint(Slack(fault))
 
 
 def test_a_broken_objective_is_found() -> None:

@@ -145,8 +145,8 @@ def test_every_method_has_a_page_of_the_fixed_form(word: str) -> None:
     rows = [[cell.strip(" `") for cell in line.split("|")] for line in table.splitlines() if "| `" in line]
     listed = {name: default for _, name, _, default, *_ in rows}
     offered = dict(part.split("=") for part in catalog.parameters(catalog.METHODS[word]).split(", ") if part)
-    if word in catalog.WEIGHTINGS:
-        offered["loss"] = catalog.BASELINE
+    if word in {**catalog.WEIGHTINGS, **catalog.CONSTRAINTS}:
+        offered["loss"] = catalog.base_loss(word)
     assert listed == offered
 
 

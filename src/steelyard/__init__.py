@@ -13,6 +13,7 @@ from steelyard._checks import InputError
 if TYPE_CHECKING:
     from steelyard import (
         catalog,
+        constraints,
         data,
         functional,
         losses,
@@ -24,18 +25,26 @@ if TYPE_CHECKING:
         training,
         weighting,
     )
+    from steelyard.constraints import AUCConstraint
     from steelyard.objective import LOW, Objective, TwoScale
 
 __version__ = "0.1.0"
 
-_HOME = {"LOW": "steelyard.objective", "Objective": "steelyard.objective", "TwoScale": "steelyard.objective"}
+_HOME = {
+    "AUCConstraint": "steelyard.constraints",
+    "LOW": "steelyard.objective",
+    "Objective": "steelyard.objective",
+    "TwoScale": "steelyard.objective",
+}
 
 __all__ = [
     "LOW",
+    "AUCConstraint",
     "InputError",
     "Objective",
     "TwoScale",
     "catalog",
+    "constraints",
     "data",
     "functional",
     "losses",

@@ -41,6 +41,13 @@ def between(name: str, value: float, low: float, high: float) -> float:
     return value
 
 
+def whole(name: str, value: int, least: int) -> int:
+    """Return ``value`` if it is a whole number and not below ``least``."""
+    if not (isinstance(value, int) and value >= least):
+        raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    return value
+
+
 def one_of(what: str, name: str, known: Iterable[str]) -> str:
     """Return ``name`` if it is known; otherwise suggest the nearest known one.
 
@@ -54,6 +61,26 @@ def one_of(what: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise InputError(f"unknown {what} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
+
+
+def class_numbers(name: str, numbers: Iterable[int]) -> list[int]:
+    """Return ``numbers`` as a list if they are different class numbers, at least one.
+
+    >>> class_numbers("critical", (1, 3))
+    [1, 3]
+    """
+    found = list(numbers)
+    whole = all(isinstance(n, int) and n >= 0 for n in found)
+    if not found or not whole or len(set(found)) < len(found):
+        raise InputError(f"{name} must be different class numbers, counted from 0, got {found!r}.")
+    return found
+
+
+def some_of_classes(name: str, numbers: Iterable[int], num_classes: int) -> None:
+    """Require that ``numbers`` are class numbers below ``num_classes``, and not all of them."""
+    found = list(numbers)
+    if max(found) >= num_classes or len(found) >= num_classes:
+        raise InputError(f"{name} must be some but not all of 0..{num_classes - 1}, got {found!r}.")
 
 
 def logits_and_target(logits: Tensor, target: Tensor) -> None:

@@ -1,7 +1,8 @@
 """Every word that a user may say, and the object it stands for. The only place where words become objects.
 
-A method is a loss, or a weighting over a loss: ``focal(gamma=2)``, ``low(lam=0.1, loss=focal)``. Whoever adds
-a row here has a new method in every command, and the contract tests run over it.
+A method is a loss, or a weighting or a constraint over a loss: ``focal(gamma=2)``,
+``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``. Whoever adds a row here has a new method in every
+command, and the contract tests run over it.
 
 A constructor's parameter that is named like a fact (see :class:`Facts`) is filled with it, and one that is
 named ``loss`` takes the word of a loss.
@@ -15,7 +16,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from steelyard import _checks as check
-from steelyard import losses, weighting
+from steelyard import constraints, losses, weighting
 from steelyard._checks import InputError
 from steelyard.models import MODELS, from_path
 from steelyard.objective import Objective
@@ -43,6 +44,15 @@ LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "two-scale-fixed": losses.TwoScaleFixed,
     "two-scale-separation": losses.TwoScaleSeparation,
     "single-scale": losses.SingleScale,
+    "bce": losses.CriticalCrossEntropy,
+    "symmetric-margin": losses.SymmetricMargin,
+    "asymmetric-margin": losses.AsymmetricMargin,
+    "symmetric-focal": losses.SymmetricFocal,
+    "asymmetric-focal": losses.AsymmetricFocal,
+    "weighted-bce": losses.WeightedBCE,
+    "balanced-bce": losses.BalancedBCE,
+    "msfe": losses.SquaredFalseError,
+    "mbauc": losses.MiniBatchAUC,
 }
 
 WEIGHTINGS: Mapping[str, Callable[..., nn.Module]] = {
@@ -53,22 +63,29 @@ WEIGHTINGS: Mapping[str, Callable[..., nn.Module]] = {
     "mentornet": weighting.MentorNetWeighting,
 }
 
-METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS}
+CONSTRAINTS: Mapping[str, Callable[..., nn.Module]] = {
+    "alm": constraints.AUCConstraint,
+}
+
+METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS}
 
 _GIVEN = (
     "reduction",
     "input_shape",
     "num_classes",
     "model",
+    "critical",
 )  # set by whoever builds, not by a word's parameters
 
 __all__ = [
     "BASELINE",
+    "CONSTRAINTS",
     "LOSSES",
     "METHODS",
     "MODELS",
     "WEIGHTINGS",
     "Facts",
+    "base_loss",
     "build",
     "claim",
     "method",
@@ -86,11 +103,28 @@ class Facts:
     class_counts: Sequence[int]  # (C,) training samples of each class
     num_samples: int  # rows of the whole data set; every index is below it
     model: nn.Module | None = None  # whose logits the method sees; needed by those that look at its weights
+    critical: Sequence[int] = ()  # numbers of the classes that must not be missed
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_counts)
+
+    def critical_or_rarer(self, what: str) -> Sequence[int]:
+        """The critical classes; where none are named, the rarer of two classes, of equals the second.
+
+        Raises:
+            InputError: if none of more than two classes is named; ``what`` needs them.
+        """
+        if self.critical:
+            return self.critical
+        if self.num_classes != 2:
+            raise InputError(
+                f"{what} sets critical classes against the rest, and of {self.num_classes} classes none is "
+                "named; name one with --critical."
+            )
+        first, second = self.class_counts
+        return [0] if first < second else [1]
 
 
 def method(word: Word | str, facts: Facts) -> Objective:
@@ -103,12 +137,18 @@ def method(word: Word | str, facts: Facts) -> Objective:
         InputError: if the word, its loss or a parameter is unknown, or a value cannot be used.
     """
     word = Word.of(word)
-    if word.name in WEIGHTINGS:
-        params = dict(word.params)
-        base = Word.of(params.pop("loss", BASELINE))
-        weigh = build("method", WEIGHTINGS, Word(word.name, params), facts, also=("loss",))
-        return Objective(build("loss", LOSSES, base, facts), weigh)
-    return Objective(build("method", METHODS, word, facts))
+    if word.name not in WEIGHTINGS and word.name not in CONSTRAINTS:
+        return Objective(build("method", METHODS, word, facts))
+    params = dict(word.params)
+    base = Word.of(params.pop("loss", base_loss(word.name)))
+    part = build("method", METHODS, Word(word.name, params), facts, also=("loss",))
+    loss = build("loss", LOSSES, base, facts)
+    return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
+
+
+def base_loss(name: str) -> str:
+    """The loss that a weighting or a constraint goes with where none is asked for."""
+    return "bce" if name in CONSTRAINTS else BASELINE
 
 
 def model(word: Word | str, input_shape: tuple[int, ...], num_classes: int) -> Classifier:
@@ -137,6 +177,8 @@ def build(
     known = {field.name: getattr(facts, field.name) for field in fields(facts)}
     known["num_classes"] = facts.num_classes
     wanted = inspect.signature(make).parameters
+    if "critical" in wanted:
+        known["critical"] = facts.critical_or_rarer(f"{what} {word.name}")
     filled = {name: value for name, value in known.items() if name in wanted and name not in word.params}
     _check_params(what, word, make, also)
     params = dict(word.params)

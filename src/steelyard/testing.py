@@ -1,4 +1,4 @@
-"""Contract checks for losses, weightings and objectives, for plug-ins as for this package's own.
+"""Contract checks for losses, weightings, constraints and objectives, for plug-ins as for this package's own.
 
 Each check raises an AssertionError that says which promise was broken. They run on a CPU in about a second.
 """
@@ -83,6 +83,45 @@ def check_weighting(weighting: Weighting, num_classes: int = 3) -> None:
     _check_copies(weighting, lambda twin: twin(signal))
 
 
+def check_constraint(constraint: nn.Module, num_classes: int = 3) -> None:
+    """Check a constraint: a module ``(logits, target, index) -> (penalty, violation)``, two finite scalars.
+
+    The penalty's gradient must be that of its values, zero where a batch has samples of one class alone, and
+    finite for logits of 1e4 and in half precision; neither may depend on the order of the samples. It is also
+    compiled, copied and restored from its saved state, before and after it was told of steps.
+
+    >>> from steelyard.constraints import AUCConstraint
+    >>> check_constraint(AUCConstraint(num_samples=6))
+    """
+    logits, target = _batch(num_classes)
+    index = torch.arange(_N)
+    twin: Any = copy.deepcopy(constraint)
+    for only in range(num_classes):
+        leaf = logits.clone().requires_grad_()
+        penalty, violation = twin(leaf, torch.full_like(target, only), index)
+        (grad,) = torch.autograd.grad(penalty, leaf)
+        met = penalty == 0 and violation == 0 and not grad.any()
+        _require(
+            bool(met), f"a batch of class {only} alone gives {penalty}, {violation} and {grad}, not zeros"
+        )
+    for _ in range(3):  # before, and after steps that leave a state
+        penalty, violation = twin(logits.clone().requires_grad_(), target, index)
+        _require(penalty.shape == violation.shape == (), "penalty and violation must be scalars")
+        _require(not violation.requires_grad and bool(violation >= 0), "violation: >= 0, without gradient")
+        turned = copy.deepcopy(twin)(logits.flip(0), target.flip(0), index.flip(0))
+        same = torch.allclose(penalty, turned[0]) and torch.allclose(violation, turned[1])
+        _require(same, "the order of the samples changes penalty or violation")
+        value = _penalty_of(twin, index)
+        _check_gradient(value, logits, target)
+        _check_numbers(value, num_classes)
+        _check_copies(twin, lambda part: part(logits, target, index)[0])
+        if hasattr(twin, "after_step"):
+            twin.after_step(logits, target, index)
+        if hasattr(twin, "after_validation"):
+            twin.after_validation(-float(penalty.detach()))
+    _check_compiles(_penalty_of(constraint, index), logits, target)
+
+
 def check_objective(objective: Objective, num_classes: int = 3) -> None:
     """Check an objective: the scalar, its parts, its gradient with the weights held fixed, and its hooks.
 
@@ -131,6 +170,10 @@ def _check_choice(objective: Objective, logits: Tensor, target: Tensor) -> None:
     _require(bool((importance.isfinite() & (importance >= 0)).all()), "importance must be finite and >= 0")
     terms = objective.terms(logits[rows], target[rows], rows, importance)
     _require(bool(terms.total.isfinite()), f"the total of a chosen batch is not finite: {terms}")
+
+
+def _penalty_of(constraint: nn.Module, index: Tensor) -> Scores:
+    return lambda z, y: cast("Tensor", constraint(z, y, index)[0])
 
 
 def _require(promise: bool, broken: str) -> None:

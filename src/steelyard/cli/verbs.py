@@ -202,6 +202,7 @@ def methods() -> None:
     for title, table in (
         ("Losses", catalog.LOSSES),
         ("Weightings (of any loss)", catalog.WEIGHTINGS),
+        ("Constraints (beside any loss)", catalog.CONSTRAINTS),
         ("Models", catalog.MODELS),
     ):
         rows = [(name, catalog.parameters(make), catalog.claim(make)) for name, make in table.items()]

@@ -24,6 +24,13 @@ from steelyard.functional.probability import (
     sparsemax_loss,
     squared_error,
 )
+from steelyard.functional.ranking import (
+    critical_log_odds,
+    critical_scores,
+    hinge_rank_sums,
+    squared_hinge_rank_sums,
+    squared_rank_loss,
+)
 from steelyard.functional.scales import margin, two_scale_factor, weight_norm_product
 from steelyard.functional.simplex import low_weights, project_simplex
 
@@ -31,11 +38,14 @@ __all__ = [
     "balanced_softmax",
     "balanced_weights",
     "binary_cross_entropy",
+    "critical_log_odds",
+    "critical_scores",
     "cross_entropy",
     "cross_entropy_and_grad",
     "effective_number_weights",
     "focal",
     "generalised_cross_entropy",
+    "hinge_rank_sums",
     "ldam",
     "ldam_margins",
     "log_prior",
@@ -48,6 +58,8 @@ __all__ = [
     "sparsemax",
     "sparsemax_loss",
     "squared_error",
+    "squared_hinge_rank_sums",
+    "squared_rank_loss",
     "two_scale_factor",
     "weight_norm_product",
     "weighted_cross_entropy",

@@ -10,6 +10,17 @@ from steelyard.losses.classification import (
     Focal,
     LogitAdjusted,
 )
+from steelyard.losses.critical import (
+    AsymmetricFocal,
+    AsymmetricMargin,
+    BalancedBCE,
+    CriticalCrossEntropy,
+    MiniBatchAUC,
+    SquaredFalseError,
+    SymmetricFocal,
+    SymmetricMargin,
+    WeightedBCE,
+)
 from steelyard.losses.dense import PerImage
 from steelyard.losses.loss import CountedLoss, Loss
 from steelyard.losses.probability import GeneralisedCrossEntropy, Sparsemax, SquaredError
@@ -17,21 +28,30 @@ from steelyard.losses.scales import SingleScale, TwoScale, TwoScaleFixed, TwoSca
 
 __all__ = [
     "LDAM",
+    "AsymmetricFocal",
+    "AsymmetricMargin",
+    "BalancedBCE",
     "BalancedCrossEntropy",
     "BalancedSoftmax",
     "BinaryCrossEntropy",
     "CountedLoss",
+    "CriticalCrossEntropy",
     "CrossEntropy",
     "EffectiveNumber",
     "Focal",
     "GeneralisedCrossEntropy",
     "LogitAdjusted",
     "Loss",
+    "MiniBatchAUC",
     "PerImage",
     "SingleScale",
     "Sparsemax",
     "SquaredError",
+    "SquaredFalseError",
+    "SymmetricFocal",
+    "SymmetricMargin",
     "TwoScale",
     "TwoScaleFixed",
     "TwoScaleSeparation",
+    "WeightedBCE",
 ]

@@ -75,14 +75,7 @@ class CountedLoss(Loss):
 
     def __init__(self, class_counts: Sequence[int] | Tensor, reduction: Reduction = "none") -> None:
         super().__init__(reduction)
-        counts = torch.as_tensor(class_counts)
-        whole = counts.ndim == 1 and len(counts) > 1 and bool((counts == counts.long()).all())
-        if not whole or bool((counts < 0).any()) or not bool((counts > 0).any()):
-            raise check.InputError(
-                "class_counts must be the numbers of training samples of at least two classes: whole, "
-                f"not negative, not all 0; got {class_counts!r}."
-            )
-        self.register_buffer("class_counts", counts.detach().long().clone())
+        self.register_buffer("class_counts", counts_of_classes(class_counts))
 
     def check_input(self, logits: Tensor, target: Tensor) -> None:
         """As every loss; the logits must have as many classes as were counted."""
@@ -96,3 +89,15 @@ class CountedLoss(Loss):
     def counts_like(self, logits: Tensor) -> Tensor:
         """The counts in the precision in which the loss of ``logits`` is computed."""
         return self.class_counts.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def counts_of_classes(class_counts: Sequence[int] | Tensor) -> Tensor:
+    """(C,) int64 copy of ``class_counts``, refused unless whole, not negative and not all 0."""
+    counts = torch.as_tensor(class_counts)
+    whole = counts.ndim == 1 and len(counts) > 1 and bool((counts == counts.long()).all())
+    if not whole or bool((counts < 0).any()) or not bool((counts > 0).any()):
+        raise check.InputError(
+            "class_counts must be the numbers of training samples of at least two classes: whole, "
+            f"not negative, not all 0; got {class_counts!r}."
+        )
+    return counts.detach().long().clone()

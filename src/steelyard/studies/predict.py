@@ -87,7 +87,9 @@ def predict_on(
     encoding.check(dataset)
     model = catalog.model(Word.parse(kept["model_word"]), encoding.shape, len(kept["classes"]))
     counts = stored.facts()["counts"]["train"]
-    objective = catalog.method(stored.run.method, catalog.Facts(counts, kept["num_samples"], model))
+    critical = [kept["classes"].index(name) for name in asked.critical]
+    facts = catalog.Facts(counts, kept["num_samples"], model, critical)
+    objective = catalog.method(stored.run.method, facts)
     model.load_state_dict(kept["model"])
     objective.load_state_dict(kept["objective"])
     where = pick_device(device)

@@ -87,8 +87,9 @@ def prepare(study: Study, dataset: Dataset, run: Run, rows: Split) -> tuple[Enco
     encoding = fit_encoding(dataset, rows.train)
     with _random_stream(run, "weights"):
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
-        counts = dataset.counts(rows.train).tolist()
-        objective = catalog.method(run.method, catalog.Facts(counts, len(dataset.target), model))
+        counts, critical = dataset.counts(rows.train).tolist(), critical_classes(study, dataset)
+        facts = catalog.Facts(counts, len(dataset.target), model, critical)
+        objective = catalog.method(run.method, facts)
     return encoding, model, objective
 
 
