@@ -11,7 +11,7 @@ References:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -42,8 +42,8 @@ def weight_norm_product(weights: Sequence[Tensor]) -> Tensor:
     """
     if not weights:
         raise check.InputError("expected the weights of at least one layer, got none.")
-    norms = torch.stack([torch.linalg.vector_norm(at_least_float32(weight)) for weight in weights])
-    return norms.log().sum().exp()
+    product: Tensor = _NormProduct.apply(*map(at_least_float32, weights))  # type: ignore[no-untyped-call]  # torch's own gap
+    return product
 
 
 def margin(logits: Tensor, target: Tensor) -> Tensor:
@@ -89,3 +89,26 @@ def two_scale_factor(logits: Tensor, target: Tensor, below: Tensor, above: Tenso
     """
     check.positive("eta", eta)
     return torch.where(margin(logits.detach(), target) >= eta, above, below).unsqueeze(1)
+
+
+class _NormProduct(torch.autograd.Function):
+    """The product with its closed-form gradient, ``R W / |W|^2``: one operation a layer instead of six."""
+
+    @staticmethod
+    def forward(ctx: Any, *weights: Tensor) -> Tensor:
+        norms, product = _norms_and_product(weights)
+        ctx.save_for_backward(norms, product, *weights)
+        return product
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, ...]:
+        norms, product, *weights = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: what was computed in forward has no graph
+            norms, product = _norms_and_product(weights)
+        factors = (upstream * product / norms.square()).unbind()
+        return tuple(factor * weight for factor, weight in zip(factors, weights, strict=True))
+
+
+def _norms_and_product(weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    norms = torch.stack([torch.linalg.vector_norm(weight) for weight in weights])
+    return norms, norms.log().sum().exp()
