@@ -115,6 +115,29 @@ def test_a_run_that_diverges_is_a_failed_run_and_no_number(table: Path, tmp_path
     assert store.results() == []
 
 
+def test_free_choices_are_those_of_the_definitions(table: Path, tmp_path: Path) -> None:
+    store = compare(asked(table, seeds=1, methods=["ce"]), tmp_path / "out", Silent())
+    found = values(store)
+    (stored,) = store.runs()
+    p = stored.predictions("test")
+    train = np.asarray(stored.facts()["counts"]["train"], dtype=float)
+    prior = train / train.sum()
+
+    def accuracy(probability: np.ndarray) -> float:
+        return float((probability.argmax(1) == p.target).mean())
+
+    adjusted = p.probability / prior
+    estimate = prior
+    for _ in range(20_000):  # Saerens et al. 2002, eq. 3.1, to its fixed point
+        moved = p.probability * estimate / prior
+        estimate = (moved / moved.sum(1, keepdims=True)).mean(0)
+    key = ("0", "0", "test", "accuracy")
+    assert found["ce + logit adjustment", *key] == pytest.approx(accuracy(adjusted))
+    assert found["ce + prior shift", *key] == pytest.approx(accuracy(p.probability * estimate / prior))
+    assert found["ce + temperature", *key] == pytest.approx(accuracy(p.probability))
+    assert found["ce + temperature", "0", "0", "val", "ece"] != found["ce", "0", "0", "val", "ece"]
+
+
 def test_folds_test_every_sample_once(table: Path, tmp_path: Path) -> None:
     store = compare(asked(table, folds=3, seeds=1, methods=["ce"]), tmp_path / "out", Silent())
     tested = np.concatenate([stored.predictions("test").index for stored in store.runs()])

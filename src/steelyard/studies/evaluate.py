@@ -13,6 +13,8 @@ from steelyard import metrics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from steelyard.records import Predictions
     from steelyard.studies.config import Study
     from steelyard.studies.store import Store, StoredRun
@@ -117,12 +119,20 @@ def _with_free_choices(stored: StoredRun, study: Study) -> Iterator[tuple[str, d
         f"{name} + logit adjustment",
         {k: replace(p, logits=metrics.adjust_logits(p.logits, priors)) for k, p in held_out.items()},
     )
+    yield f"{name} + prior shift", {k: _to_own_priors(p, priors) for k, p in held_out.items()}
     if "val" in held_out:
         temperature = metrics.fit_temperature(held_out["val"].logits, held_out["val"].target)
         yield (
             f"{name} + temperature",
             {k: replace(p, logits=p.logits / temperature) for k, p in held_out.items()},
         )
+
+
+def _to_own_priors(predictions: Predictions, train_priors: NDArray[np.float64]) -> Predictions:
+    """Corrected for the class priors of these samples themselves, estimated without their labels."""
+    found = metrics.estimate_priors(predictions.probability, train_priors)
+    shift = np.log(np.maximum(found, np.finfo(np.float64).tiny) / train_priors)
+    return replace(predictions, logits=predictions.logits + shift)
 
 
 def _all_measures(
