@@ -1,6 +1,6 @@
 """Wall time of ``steelyard --help`` and of ``import steelyard``, whole processes. Goal: help in under 0.5 s.
 
-    python benchmarks/startup.py [--save]
+Run ``python benchmarks/startup.py``, with ``--save`` to keep the figures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def main() -> None:
         "python_alone_seconds": median_seconds("-c", "pass"),
     }
     print(f"steelyard --help: {result['help_seconds']:.2f} s (goal: under 0.5 s)")
-    print(f"import steelyard: {result['import_seconds'] - result['python_alone_seconds']:.3f} s beyond Python's own")
+    beyond = result["import_seconds"] - result["python_alone_seconds"]
+    print(f"import steelyard: {beyond:.3f} s beyond Python's own")
     if "--save" in sys.argv:
         save("startup", {"claim": "steelyard --help takes under 0.5 s", **result, **machine()})
 
