@@ -90,7 +90,7 @@ def _top_k(classes: int) -> _Curve:
         "Top-k accuracy",
         k.astype(np.float64),
         "k",
-        "Test samples whose class is among the k likeliest, %",
+        "True class among the first k, %",
         lambda p: 100 * np.array([top_k_accuracy(p.target, p.logits, int(one)) for one in k]),
         ("k", "percent"),
     )
@@ -103,10 +103,10 @@ def _close_enough(name: str, what: str, of: Callable[[Predictions], tuple[Any, V
 
     return _Curve(
         name,
-        f"Close-enough accuracy by {what}",
+        f"Close-enough accuracy: true {what} within a of the top",
         _DISTANCES,
         "Allowed distance a from the largest probability",
-        f"Test samples whose {what} is within a, %",
+        f"True {what} within a, %",
         curve,
         ("a", "percent"),
     )
