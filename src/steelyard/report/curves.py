@@ -149,7 +149,7 @@ def by_epoch(evidence: Evidence, looks: Mapping[str, Look], column: str, title: 
             rows += [(name, int(e), float(m), float(s)) for e, m, s in zip(epoch, mean, sd, strict=True)]
             findings.append(f"{name} ends at {mean[-1]:.3g}")
         ax.set_xlabel("Epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
         ax.margins(x=0.02)
         legend(ax, len(findings))
         drawing = svg(figure, column)

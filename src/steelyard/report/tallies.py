@@ -147,7 +147,7 @@ def _class_weights(evidence: Evidence, name: str, number: int, stored: list[dict
             label = f"{short(evidence.classes[c], 16)} ({sizes[c]:,})"
             ax.plot(np.arange(1, epochs + 1), mean[:, c], markevery=max(1, epochs // 8), label=label, **style)
         ax.set(xlabel="Epoch", ylabel="Mean weight")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
         legend(ax, len(rarest))
         drawing = svg(figure, f"class_weights_{number}")
     heavy, light = int(np.nanargmax(mean[-1])), int(np.nanargmin(mean[-1]))
