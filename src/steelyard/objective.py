@@ -138,7 +138,10 @@ class Objective(nn.Module):
             hook(score)
 
     def sampling(self) -> Tensor | None:
-        """Probabilities with which the loader should draw the training samples; None: each once per epoch."""
+        """(rows of the data set,) chances of drawing each sample in the epoch to come, if a part has them.
+
+        None draws every training sample once. They need not sum to 1 over the training samples.
+        """
         for hook in self._hooks("sampling"):
             probability: Tensor | None = hook()
             return probability

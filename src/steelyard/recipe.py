@@ -40,7 +40,7 @@ class Recipe(Frozen):
     )
     drop: AboveZero = Field(0.1, description="of schedule step: factor of each drop")
     warmup: ZeroOrMore = Field(0.0, description="epochs over which the learning rate rises from zero")
-    clip: AboveZero | None = Field(None, description="largest norm of the gradient over all parameters")
+    clip: AboveZero | None = Field(None, description="largest norm of the model's gradient")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="in which the model computes")
     augment: str | None = Field(
         None, description="random changes of training images: crop, flip, vflip, joined by +"

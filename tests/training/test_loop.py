@@ -12,8 +12,10 @@ from steelyard.losses import CrossEntropy
 from steelyard.models import MODELS
 from steelyard.objective import LOW, Objective, TwoScale
 from steelyard.recipe import Recipe
+from steelyard.records import Signal
 from steelyard.training import NotFiniteError, WeightRecorder, fit, predict
 from steelyard.training.checkpoint import Row
+from steelyard.weighting import Weighting
 
 MakeBatches = Callable[..., Batches]
 
@@ -131,6 +133,30 @@ def test_training_stops_when_patience_ends(
     )
     assert len(progress.history) == epochs
     assert progress.best_epoch == 2
+
+
+def test_samples_are_drawn_by_the_probabilities_of_the_objective(make_batches: MakeBatches) -> None:
+    class Drawn(Weighting):
+        """Draws samples 20 and 21 alone, the second three times as often, and remembers what came."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[Tensor] = []
+
+        def sampling(self) -> Tensor:
+            return torch.zeros(50).index_fill(0, torch.tensor(20), 0.25).index_fill(0, torch.tensor(21), 0.75)
+
+        def forward(self, signal: Signal) -> Tensor:
+            assert signal.index is not None
+            self.seen.append(signal.index)
+            return torch.ones_like(signal.loss)
+
+    drawn = Drawn()
+    fit(network(), Objective(CrossEntropy(), drawn), make_batches(range(10, 40)), Recipe(epochs=20))
+    seen = torch.cat(drawn.seen)
+    assert len(seen) == 20 * 30
+    assert set(seen.tolist()) == {20, 21}
+    assert abs((seen == 21).float().mean() - 0.75) < 0.08  # standard deviation 0.018
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(make_batches: MakeBatches) -> None:

@@ -72,6 +72,8 @@ def fit(
     while progress.epoch < epochs and not _out_of_patience(progress, recipe):
         train.set_epoch(progress.epoch)
         objective.start_epoch(progress.epoch, epochs)
+        probability = objective.sampling()
+        train.set_probabilities(None if probability is None else probability[train.rows])
         row = train_epoch(model, objective, parts["optimizer"], train, recipe, progress.epoch, recorder)
         row |= objective.figures()
         progress.epoch += 1
