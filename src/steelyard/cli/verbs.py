@@ -171,6 +171,8 @@ def reproduce(
     scale: Annotated[
         str, typer.Option("--scale", help="quick: an honest small version; full: as the paper")
     ] = "quick",
+    methods: Annotated[str | None, typer.Option("--methods", help="only these, as in ce,low(lam=1)")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="another number of seeds")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder (default: the name of the study)")] = None,
     workers: Workers = 1,
     device: Device = "auto",
@@ -179,6 +181,7 @@ def reproduce(
     """Run an experiment of a paper again and show the paper's figures beside ours."""
     from steelyard import _checks as check
     from steelyard.studies.reproduce import beside_the_paper, experiment, experiments
+    from steelyard.words import split
 
     if name == "list":
         rows = [(known, experiment(known).title, experiment(known).source) for known in experiments()]
@@ -187,7 +190,8 @@ def reproduce(
     check.one_of("scale", scale, ("quick", "full"))
     folder = out or Path(f"{name}-{scale}")
     results = {}
-    for part, wanted in asked.studies("full" if scale == "full" else "quick").items():
+    other = {"methods": split(methods) if methods else None, "seeds": seeds}
+    for part, wanted in asked.studies("full" if scale == "full" else "quick", **other).items():
         store = _trained(wanted, folder / part, workers, device, quiet)
         _reported(store, as_json=False)
         results[part] = store.results()

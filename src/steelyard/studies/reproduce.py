@@ -44,10 +44,11 @@ class Experiment(Frozen):
     parts: dict[str, dict[str, Any]] = Field({"": {}})  # name -> what it changes, under `quick` there alone
     figures: tuple[PaperFigure, ...] = ()
 
-    def studies(self, scale: Scale) -> dict[str, Study]:
-        """The studies to run, by part."""
+    def studies(self, scale: Scale, **other: Any) -> dict[str, Study]:
+        """The studies to run, by part, at that scale but for ``other`` settings that are not None."""
         base = _merged(self.study, self.quick) if scale == "quick" else self.study
-        return {part: study(_of_part(base, changes, scale)) for part, changes in self.parts.items()}
+        other = {key: value for key, value in other.items() if value is not None}
+        return {part: study(_of_part(base, changes, scale) | other) for part, changes in self.parts.items()}
 
 
 def experiments() -> list[str]:
