@@ -84,7 +84,7 @@ def critical_classes(study: Study, dataset: Dataset) -> list[int]:
 
 def prepare(study: Study, dataset: Dataset, run: Run, rows: Split) -> tuple[Encoding, Classifier, Objective]:
     """Encoding, untrained model and objective of ``run``; weights start the same for every method."""
-    encoding = fit_encoding(dataset, rows.train)
+    encoding = fit_encoding(dataset, rows.train, study.data.colour)
     with _random_stream(run, "weights"):
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
         counts, critical = dataset.counts(rows.train).tolist(), critical_classes(study, dataset)
