@@ -19,7 +19,7 @@ PERCENTILES = (5, 25, 50, 75, 95, 100)
 
 
 class WeightRecorder(nn.Module):
-    """Mean, last value and count of every sample's weight; by epoch mean and spread per class, and percentiles.
+    """Mean, last value and count of every sample's weight; by epoch mean per class and percentiles.
 
     Everything stays on the device and, between epochs, in ``state_dict``. A step costs a few small additions,
     the end of an epoch one sort of its weights.
@@ -92,7 +92,7 @@ class WeightRecorder(nn.Module):
 
 
 def _distribution(weight: Tensor) -> Tensor:
-    """Share of ``weight`` (N,) that is 0, then the percentiles: the smallest value that as many do not exceed."""
+    """Share of ``weight`` (N,) that is 0, then its percentiles, each one of its values."""
     ordered = weight.sort().values
     percentiles = [ordered[(percent * len(weight) - 1) // 100] for percent in PERCENTILES]
     return torch.stack([(weight == 0).float().mean(), *percentiles])
