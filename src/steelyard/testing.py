@@ -84,10 +84,9 @@ def check_weighting(weighting: Weighting, num_classes: int = 3) -> None:
     _check_copies(weighting, lambda twin: twin(signal))
     if weighting.rehearsal:
         once, again = copy.deepcopy(weighting), copy.deepcopy(weighting)
+        seen = [Seen(signal.loss, signal.target, signal.target == 0, epoch / 4) for epoch in range(4)]
         for twin in (once, again):
-            twin.learn(
-                [Seen(signal.loss, signal.target, signal.target == 0, epoch / 4) for epoch in range(4)]
-            )
+            twin.learn(seen)
             _require(not any(p.requires_grad for p in twin.parameters()), "what has learned must stay fixed")
         for one, other in zip(once.state_dict().values(), again.state_dict().values(), strict=True):
             _require(one.equal(other) or one.isnan().all(), "it learns otherwise from the same rehearsal")
