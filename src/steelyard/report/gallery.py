@@ -64,10 +64,12 @@ class Gallery:
     by_class: tuple[Strip, ...] = ()  # behind a click
 
     def among(self, rows: Container[int]) -> Gallery:
-        """What of it can be shown where only the pictures of ``rows`` are there."""
-        kept = [tuple(_among(strip, rows) for strip in some) for some in (self.strips, self.by_class)]
-        filled = [tuple(strip for strip in some if strip.tiles) for some in kept]
-        return replace(self, strips=filled[0], by_class=filled[1])
+        """The strips that can be shown whole where only the pictures of ``rows`` are there."""
+
+        def shown(strips: tuple[Strip, ...]) -> tuple[Strip, ...]:
+            return tuple(s for s in strips if s.tiles and all(tile.row in rows for tile in s.tiles))
+
+        return replace(self, strips=shown(self.strips), by_class=shown(self.by_class))
 
 
 def wanted(store: Store) -> NDArray[np.int64]:
@@ -203,10 +205,6 @@ def _average(runs: Sequence[Scored]) -> tuple[NDArray[np.int64], NDArray[np.int6
     total = np.zeros((len(row), runs[0].test.logits.shape[1]))
     np.add.at(total, place, np.concatenate([run.test.probability for run in runs]))
     return row, target, total / np.bincount(place)[:, None]
-
-
-def _among(strip: Strip, rows: Container[int]) -> Strip:
-    return Strip(strip.title, tuple(tile for tile in strip.tiles if tile.row in rows))
 
 
 def _address(image: NDArray[np.uint8]) -> str:

@@ -66,6 +66,7 @@ def per_class(evidence: Evidence, name: str, number: int, stored: Stored) -> Plo
             low, high = np.maximum(mean[:, c] - sd[:, c], 0), mean[:, c] + sd[:, c]
             ax.fill_between(epoch, low, high, color=look.colour, alpha=0.13, linewidth=0)
         ax.set(xlabel="Epoch", ylabel="Mean weight")
+        ax.ticklabel_format(axis="y", useOffset=False)  # where all weights are 1.0000 the digits tell
         ax.locator_params(axis="x", integer=True)
         legend(ax, len(rarest))
         drawing = svg(figure, f"class_weights_{number}")
