@@ -24,6 +24,11 @@ def test_every_weighting(word: str) -> None:
     testing.check_weighting(catalog.build("weighting", catalog.WEIGHTINGS, catalog.Word(word), FACTS))
 
 
+def test_a_weighting_that_learns_beforehand() -> None:
+    testing.check_weighting(catalog.method("mentornet(clean=0.1)", FACTS).weighting)
+    testing.check_objective(catalog.method("mentornet(clean=0.1, loss=focal)", FACTS))
+
+
 @pytest.mark.parametrize("word", catalog.CONSTRAINTS)
 def test_every_constraint(word: str) -> None:
     testing.check_constraint(catalog.build("constraint", catalog.CONSTRAINTS, catalog.Word(word), FACTS))
@@ -125,6 +130,15 @@ class Wrong(weighting.Weighting):
 def test_a_broken_weighting_is_found(fault: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         testing.check_weighting(Wrong(fault))
+
+
+def test_a_weighting_that_learns_by_chance_is_found() -> None:
+    class Moody(weighting.MentorNetWeighting):
+        def learn(self, _: Any) -> None:
+            self.mentor.out.bias.data.add_(torch.rand(1))
+
+    with pytest.raises(AssertionError, match="it learns otherwise from the same rehearsal"):
+        testing.check_weighting(Moody(3, clean=0.1, burn_in=0))
 
 
 @pytest.mark.parametrize(("fault", "message"), [("size", "expected 3 rows"), ("chance", "choose otherwise")])

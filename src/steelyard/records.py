@@ -42,6 +42,16 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of a batch of a rehearsal, in which it is known which labels are wrong."""
+
+    loss: Tensor  # (N,) under the labels that the rehearsal trained on
+    target: Tensor  # (N,) these labels
+    trusted: Tensor  # (N,) bool, whether they are right
+    progress: float  # in [0, 1), share of its epochs that were done
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """The parts of an objective."""
 

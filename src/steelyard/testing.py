@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
 from steelyard.functional.gradients import loss_and_logit_grad
-from steelyard.records import Signal
+from steelyard.records import Seen, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +59,8 @@ def check_loss(loss: Scores, num_classes: int = 3) -> None:
 def check_weighting(weighting: Weighting, num_classes: int = 3) -> None:
     """Check a weighting: finite weights (N,) >= 0 without gradient, whatever the order of the samples.
 
-    Also in batches of one sample, compiled, copied and restored from its saved state.
+    Also in batches of one sample, compiled, copied and restored from its saved state, and, if it learns from
+    a rehearsal, after that.
 
     >>> from steelyard.weighting import LOWWeighting
     >>> check_weighting(LOWWeighting(lam=0.1))
@@ -81,6 +82,15 @@ def check_weighting(weighting: Weighting, num_classes: int = 3) -> None:
         "a sample's weight depends on its place in the batch",
     )
     _check_copies(weighting, lambda twin: twin(signal))
+    if weighting.rehearsal:
+        once, again = copy.deepcopy(weighting), copy.deepcopy(weighting)
+        seen = [Seen(signal.loss, signal.target, signal.target == 0, epoch / 4) for epoch in range(4)]
+        for twin in (once, again):
+            twin.learn(seen)
+            _require(not any(p.requires_grad for p in twin.parameters()), "what has learned must stay fixed")
+        for one, other in zip(once.state_dict().values(), again.state_dict().values(), strict=True):
+            _require(one.equal(other) or one.isnan().all(), "it learns otherwise from the same rehearsal")
+        _check_copies(once, lambda twin: twin(signal))
 
 
 def check_constraint(constraint: nn.Module, num_classes: int = 3) -> None:

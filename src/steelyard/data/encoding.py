@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from steelyard._checks import InputError, one_of
+from steelyard.data.colour import COLOURS
 from steelyard.data.dataset import Dataset, Rows, Table
 from steelyard.data.images import ImageFiles
 from steelyard.data.labels import missing
@@ -72,7 +73,8 @@ class Encoding(ABC):
         kind = fields.pop("kind")
         fields["classes"] = tuple(fields["classes"])
         if kind == ImageEncoding.__name__:
-            return ImageEncoding(**{name: tuple(value) for name, value in fields.items()})
+            lists = {name: tuple(fields[name]) for name in ("classes", "size", "mean", "std")}
+            return ImageEncoding(**lists, colour=fields.get("colour"))
         return TableEncoding(
             classes=fields["classes"],
             numbers=tuple(NumberColumn(**column) for column in fields["numbers"]),
@@ -82,11 +84,12 @@ class Encoding(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEncoding(Encoding):
-    """Images: (x / 255 - mean) / std, with one mean and standard deviation per channel."""
+    """Images: colours made constant, then (x / 255 - mean) / std, each per channel."""
 
     size: tuple[int, int]  # (H, W)
     mean: tuple[float, ...]  # (C,) of x / 255
     std: tuple[float, ...]  # (C,) > 0
+    colour: str | None = None  # one of COLOURS, or colours as they are
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -95,10 +98,13 @@ class ImageEncoding(Encoding):
 
     def check(self, dataset: Dataset) -> None:
         """Require images of the channels and size of the training data."""
-        self.inputs(dataset)
+        self._images(dataset)
 
     def inputs(self, dataset: Dataset) -> Tensor | ImageFiles:
-        """The images as they are, uint8 (N, C, H, W)."""
+        """The images, uint8 (N, C, H, W): as they are, or in the colours that training saw."""
+        return _in_colour(self._images(dataset), self.colour)
+
+    def _images(self, dataset: Dataset) -> Tensor | ImageFiles:
         x = dataset.x
         if isinstance(x, Table):
             raise InputError(f"{dataset.name}: expected images, as in training, got a table.")
@@ -186,11 +192,18 @@ class TableEncoding(Encoding):
         return texts | numeric
 
 
-def fit_encoding(dataset: Dataset, rows: Rows) -> Encoding:
+def fit_encoding(dataset: Dataset, rows: Rows, colour: str | None = None) -> Encoding:
     """The encoding learnt from the training ``rows`` of ``dataset``, and from nothing else.
 
+    Args:
+        dataset: images or a table.
+        rows: those to learn from.
+        colour: "shades-of-grey" takes the colour of the light out of every image first; see
+            :func:`steelyard.data.shades_of_grey`.
+
     Raises:
-        InputError: if there are no rows, or a text column has so many categories that it is no category.
+        InputError: if there are no rows, a text column has so many categories that it is no category, or
+            ``colour`` is asked for a table or for grey images.
 
     >>> from steelyard.data import read
     >>> encoding = fit_encoding(read("digits"), np.arange(1000))
@@ -200,13 +213,23 @@ def fit_encoding(dataset: Dataset, rows: Rows) -> Encoding:
     if not len(rows):
         raise InputError(f"{dataset.name}: expected training rows, got none.")
     if isinstance(dataset.x, Table):
+        if colour is not None:
+            raise InputError("colour changes images, the data is a table; leave it out.")
         table = dataset.x.take(rows)
         numbers = map(_number_column, table.numeric_names, table.numeric.T)
         texts = map(_text_column, table.categorical_names, table.categorical.T)
         return TableEncoding(classes=dataset.classes, numbers=tuple(numbers), texts=tuple(texts))
-    mean, std = _mean_and_std(dataset.x, rows)
+    mean, std = _mean_and_std(dataset.x, rows, colour)
     height, width = dataset.x.shape[2:]
-    return ImageEncoding(classes=dataset.classes, size=(height, width), mean=mean, std=std)
+    return ImageEncoding(classes=dataset.classes, size=(height, width), mean=mean, std=std, colour=colour)
+
+
+def _in_colour(x: Tensor | ImageFiles, colour: str | None) -> Tensor | ImageFiles:
+    """Images in the ``colour`` asked for; image files change as they are decoded."""
+    if colour is None:
+        return x
+    change = COLOURS[one_of("colour", colour, COLOURS)]
+    return replace(x, change=change) if isinstance(x, ImageFiles) else change(x)
 
 
 def _number_column(name: str, values: NDArray[np.float64]) -> NumberColumn:
@@ -227,13 +250,16 @@ def _text_column(name: str, values: NDArray[np.object_]) -> TextColumn:
     return TextColumn(name, tuple(categories))
 
 
-def _mean_and_std(x: Tensor | ImageFiles, rows: Rows) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _mean_and_std(
+    x: Tensor | ImageFiles, rows: Rows, colour: str | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Per channel, of x / 255; of image files an even sample is looked at."""
     if isinstance(x, ImageFiles):
         rows = rows[:: -(-len(rows) // _MOST_FILES)]
     total = square = torch.zeros(x.shape[1], dtype=torch.float64)
     for chunk in np.array_split(rows, -(-len(rows) // _CHUNK)):
-        images = x.decoded(chunk) if isinstance(x, ImageFiles) else x[torch.from_numpy(chunk)].cpu()
+        some = _in_colour(x.take(chunk) if isinstance(x, ImageFiles) else x[torch.from_numpy(chunk)], colour)
+        images = some.decoded(np.arange(len(some))) if isinstance(some, ImageFiles) else some.cpu()
         values = images.transpose(0, 1).flatten(1).double() / 255
         total, square = total + values.sum(1), square + values.square().sum(1)
     number = len(rows) * x.shape[2] * x.shape[3]

@@ -37,7 +37,7 @@ def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot
         parts=("train", *evidence.store.study.parts),
         configuration=as_yaml(evidence.store.study),
         plots=_drawn(plots),
-        galleries=galleries(evidence) if shown else [],
+        galleries=[one.among(shown) for one in galleries(evidence)],
         pictures=shown,
         looks=_looks(evidence.methods),
         tests=_by_measure(summary),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from steelyard.report import confidence, curves, tallies
+from steelyard.report import confidence, curves, tallies, weights
 from steelyard.report.figure import INK, SURFACE, Look, Plot, axes, listed, short, svg
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         "confusion": [tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)],
         "calibration": [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)],
         "training": [*curves.training(evidence, looks), *confidence.told(evidence, looks)],
-        "weights": tallies.class_weights(evidence),
+        "weights": weights.plots(evidence, looks),
     }
     if evidence.critical:
         found["operating"] = [curves.roc(evidence, looks), curves.precision_recall(evidence, looks)]

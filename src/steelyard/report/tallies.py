@@ -1,4 +1,4 @@
-"""Plots by class: its samples, what is found of them, what they are taken for, what they weigh."""
+"""Plots by class: its samples, what is found of them, what they are taken for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 24  # drawn in one plot: the rarest; the CSV file holds all
 MOST_CELLS = 12  # classes up to which a confusion matrix carries its figures
-MOST_LINES = 8
 
 
 def class_counts(summary: Summary) -> Plot:
@@ -122,47 +121,6 @@ def confusion(evidence: Evidence, name: str, number: int) -> Plot:
     ]
     columns = ("method", "true", "decided", "samples", "share_of_true")
     return Plot(f"confusion_{number}", name, _worst_mistake(classes, share), drawing, columns, rows)
-
-
-def class_weights(evidence: Evidence) -> list[Plot]:
-    """Mean sample weight of each class by epoch, for the methods that weigh samples."""
-    found = []
-    for number, (name, runs) in enumerate(evidence.finished.items()):
-        stored = [weights for run in runs if (weights := run.stored.weights()) is not None]
-        if stored:
-            found.append(_class_weights(evidence, name, number, stored))
-    return found
-
-
-def _class_weights(evidence: Evidence, name: str, number: int, stored: list[dict[str, Any]]) -> Plot:
-    epochs = min(len(one["class_mean"]) for one in stored)
-    mean = np.mean([one["class_mean"][:epochs] for one in stored], axis=0)  # (E, C)
-    sizes = np.array(evidence.facts["counts"]["train"])
-    rarest = np.argsort(sizes, kind="stable")[:MOST_LINES]
-    with axes(3.6) as (figure, ax):
-        ax.axhline(1, color=MUTED, linewidth=0.9)
-        for place, c in enumerate(rarest):
-            look = Look(place)
-            style = {"color": look.colour, "linestyle": look.dash, "marker": look.marker}
-            label = f"{short(evidence.classes[c], 16)} ({sizes[c]:,})"
-            ax.plot(np.arange(1, epochs + 1), mean[:, c], markevery=max(1, epochs // 8), label=label, **style)
-        ax.set(xlabel="Epoch", ylabel="Mean weight")
-        ax.locator_params(axis="x", integer=True)
-        legend(ax, len(rarest))
-        drawing = svg(figure, f"class_weights_{number}")
-    heavy, light = int(np.nanargmax(mean[-1])), int(np.nanargmin(mean[-1]))
-    heaviest, lightest = (called(evidence.classes[c]) for c in (heavy, light))
-    finding = (
-        f"In the last epoch a sample of {heaviest} weighs {mean[-1, heavy]:.2f} on average "
-        f"and one of {lightest} {mean[-1, light]:.2f}; 1 is the weight of plain training."
-    )
-    rows = [
-        (name, e + 1, evidence.classes[c], float(mean[e, c]))
-        for e in range(epochs)
-        for c in range(len(sizes))
-    ]
-    columns = ("method", "epoch", "class", "mean_weight")
-    return Plot(f"class_weights_{number}", f"Mean weight per class: {name}", finding, drawing, columns, rows)
 
 
 def _matrix(ax: Axes, share: np.ndarray, *, raster: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, ValidationError, model_validator
@@ -30,6 +30,9 @@ class Data(Frozen):
     metadata: str | None = Field(None, description="table that gives each image its group")
     image_size: int | tuple[int, int] | None = Field(
         None, description="pixels: 64, or height x width as 48x64"
+    )
+    colour: Literal["shades-of-grey"] | None = Field(
+        None, description="colour constancy of images: shades-of-grey takes the colour of the light out"
     )
     classes: tuple[str, ...] = Field((), description="use only these classes")
     imbalance: AWord | None = Field(

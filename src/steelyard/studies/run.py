@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from steelyard.data import Batches, augmentation, fit_encoding, imbalance, read,
 from steelyard.records import Predictions
 from steelyard.studies.evaluate import measures
 from steelyard.studies.store import write_rows
-from steelyard.training import NotFiniteError, WeightRecorder, fit, predict
+from steelyard.training import NotFiniteError, WeightRecorder, fit, predict, rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def critical_classes(study: Study, dataset: Dataset) -> list[int]:
 
 def prepare(study: Study, dataset: Dataset, run: Run, rows: Split) -> tuple[Encoding, Classifier, Objective]:
     """Encoding, untrained model and objective of ``run``; weights start the same for every method."""
-    encoding = fit_encoding(dataset, rows.train)
+    encoding = fit_encoding(dataset, rows.train, study.data.colour)
     with _random_stream(run, "weights"):
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
         counts, critical = dataset.counts(rows.train).tolist(), critical_classes(study, dataset)
@@ -112,6 +113,7 @@ def train_run(
     unfinished = folder / "unfinished.pt"
     write_text(folder / "config.json", json.dumps(run.model_dump(mode="json")))
     try:
+        before = _rehearsal(study, run, model, objective, batches["train"], folder)
         with _random_stream(run, "training"):
             progress = fit(
                 model,
@@ -135,7 +137,8 @@ def train_run(
             recorder.save(folder / "weights.npz")
         write_rows(folder / "history.csv", list(progress.history[-1]), progress.history)
         counts = {part: dataset.counts(getattr(rows, part)).tolist() for part in ("train", "val", "test")}
-        write_text(folder / "facts.json", json.dumps(_facts(progress, model, device) | {"counts": counts}))
+        about = _facts(progress, before, model, device) | {"counts": counts}
+        write_text(folder / "facts.json", json.dumps(about))
         _save_model(folder, study, run, dataset, encoding, model, objective)
     unfinished.unlink(missing_ok=True)
 
@@ -156,13 +159,28 @@ def _validation(
     return validate
 
 
-def _facts(progress: Progress, model: torch.nn.Module, device: torch.device) -> dict[str, Any]:
-    """What the training of a run took."""
+def _rehearsal(
+    study: Study, run: Run, model: Classifier, objective: Objective, train: Batches, folder: Path
+) -> float:
+    """Teach a weighting that learns beforehand, once; the seconds that it took are kept in ``folder``."""
+    weighting, file = objective.weighting, folder / "rehearsal.txt"
+    if weighting is None or not weighting.rehearsal:
+        return 0.0
+    if not (folder / "unfinished.pt").exists():  # else the state that is gone on with has learned already
+        start = time.perf_counter()
+        with _random_stream(run, "rehearsal"):
+            rehearse(model, objective, train, study.training)
+        write_text(file, str(time.perf_counter() - start))
+    return float(file.read_text(encoding="utf-8"))
+
+
+def _facts(progress: Progress, before: float, model: torch.nn.Module, device: torch.device) -> dict[str, Any]:
+    """What the training of a run took, with the seconds ``before`` its first epoch."""
     seconds = [row["seconds"] for row in progress.history]
     return {
         "epochs": len(seconds),
         "best_epoch": progress.best_epoch,
-        "seconds": sum(seconds),
+        "seconds": before + sum(seconds),
         "seconds_per_epoch": sum(seconds) / len(seconds),
         "peak_memory": _peak_memory(device),
         "parameters": sum(p.numel() for p in model.parameters()),

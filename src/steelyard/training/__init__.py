@@ -2,5 +2,6 @@
 
 from steelyard.training.loop import NotFiniteError, fit, predict
 from steelyard.training.recorder import WeightRecorder
+from steelyard.training.rehearsal import rehearse
 
-__all__ = ["NotFiniteError", "WeightRecorder", "fit", "predict"]
+__all__ = ["NotFiniteError", "WeightRecorder", "fit", "predict", "rehearse"]

@@ -68,7 +68,7 @@ def fit(
     if saved is not None and saved.exists():
         progress = load_checkpoint(saved, parts)
     train.set_presample(objective.presample)
-    epochs = math.ceil(_total_steps(recipe, train) / len(train))
+    epochs = epochs_of(recipe, train)
     while progress.epoch < epochs and not _out_of_patience(progress, recipe):
         train.set_epoch(progress.epoch)
         objective.start_epoch(progress.epoch, epochs)
@@ -201,6 +201,11 @@ def autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
 def _total_steps(recipe: Recipe, train: Batches) -> int:
     every = recipe.epochs * len(train)
     return every if recipe.steps is None else min(every, recipe.steps)
+
+
+def epochs_of(recipe: Recipe, train: Batches) -> int:
+    """Epochs of a whole training, the last of which ``recipe.steps`` may cut."""
+    return math.ceil(_total_steps(recipe, train) / len(train))
 
 
 def _copy(part: nn.Module) -> dict[str, Tensor]:
