@@ -1,6 +1,6 @@
 """The training loop. It receives objects and names no concrete method."""
 
 from steelyard.training.loop import NotFiniteError, fit, predict
-from steelyard.training.recorder import WeightRecorder
+from steelyard.training.recorder import SampleRecorder
 
-__all__ = ["NotFiniteError", "WeightRecorder", "fit", "predict"]
+__all__ = ["NotFiniteError", "SampleRecorder", "fit", "predict"]
