@@ -1,6 +1,6 @@
 """Which ranking finds flipped labels: the dynamics of one training, or cleanlab on cross-validated models.
 
-MNIST (8,000 training images, drawn anew for each seed) and digits (all 1,797), 2, 5 and 10 % of the labels
+MNIST (10,000 training images, drawn anew for each seed) and digits (all 1,797), 2, 5 and 10 % of the labels
 flipped: to any other class with equal chance, or between classes that are easily confused (2 to 7, 3 to 8,
 5 to 6 and back, 7 to 1: Patrini et al., CVPR 2017). Every ranking has the same model, recipe and number of
 sample passes: one training of E epochs on N samples, or 5 of E / 4 epochs on 4 N / 5. ``x4`` marks rankings
@@ -45,6 +45,8 @@ Scores = dict[str, "NDArray[np.float64]"]
 
 @dataclass(frozen=True)
 class Setting:
+    """One data set, its model and how long it is trained."""
+
     source: str
     size: int | None  # samples drawn for each seed; None: all
     model: str
@@ -55,7 +57,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("mnist", 8_000, "lenet5", epochs=12, batch_size=128, seeds=3, trainings=1),
+    Setting("mnist", 10_000, "mlp", epochs=12, batch_size=128, seeds=5, trainings=1),
     Setting("digits", None, "mlp", epochs=20, batch_size=64, seeds=5, trainings=FOLDS - 1),
 )
 
@@ -158,14 +160,14 @@ class Trainings:
 
     def dynamics(self, word: str, seed: int) -> dict[str, Any]:
         """What a training on all samples records of them."""
-        model, objective = self.untrained(word, seed)
-        recorder = SampleRecorder(self.target, self.classes)
-        recipe = self.recipe(self.setting.epochs)
-        fit(model, objective, self.batches(np.arange(len(self.given)), seed), recipe, recorder=recorder)
+        model, objective = self._untrained(word, seed)
+        recorder = SampleRecorder(self.target, self.classes, weighted=True)
+        recipe = self._recipe(self.setting.epochs)
+        fit(model, objective, self._batches(np.arange(len(self.given)), seed), recipe, recorder=recorder)
         with tempfile.TemporaryDirectory() as folder:
-            recorder.save_dynamics(Path(folder) / "dynamics.npz")
-            recorder.save_weights(Path(folder) / "weights.npz")
-            with np.load(Path(folder) / "dynamics.npz") as kept, np.load(Path(folder) / "weights.npz") as weights:
+            recorder.save(Path(folder))
+            kept, weights = (np.load(Path(folder) / f"{name}.npz") for name in ("dynamics", "weights"))
+            with kept, weights:
                 return dict(kept) | {"weight": weights["mean"]}
 
     def cross_validated(self, epochs: int) -> NDArray[np.float64]:
@@ -174,24 +176,24 @@ class Trainings:
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
         for fold, (train, test) in enumerate(folds.split(self.given, self.given)):
             seed = self.seed + 1000 * fold
-            model, objective = self.untrained("ce", seed)
-            fit(model, objective, self.batches(train, seed), self.recipe(epochs))
-            probability[test] = predict(model, self.batches(test), self.recipe(epochs)).probability
+            model, objective = self._untrained("ce", seed)
+            fit(model, objective, self._batches(train, seed), self._recipe(epochs))
+            probability[test] = predict(model, self._batches(test), self._recipe(epochs)).probability
         return probability
 
-    def untrained(self, word: str, seed: int) -> tuple[torch.nn.Module, Objective]:
+    def _untrained(self, word: str, seed: int) -> tuple[torch.nn.Module, Objective]:
         torch.manual_seed(seed)
         model = catalog.model(self.setting.model, self.encoding.shape, self.classes)
         counts = np.bincount(self.given, minlength=self.classes).tolist()
         return model, catalog.method(word, catalog.Facts(counts, len(self.given), model))
 
-    def batches(self, rows: NDArray[np.int64], seed: int | None = None) -> Batches:
+    def _batches(self, rows: NDArray[np.int64], seed: int | None = None) -> Batches:
         size, shuffle = self.setting.batch_size, seed is not None
         return Batches(
             self.inputs, self.target, rows, self.encoding, batch_size=size, shuffle=shuffle, seed=seed or 0
         )
 
-    def recipe(self, epochs: int) -> Recipe:
+    def _recipe(self, epochs: int) -> Recipe:
         return Recipe(epochs=epochs, batch_size=self.setting.batch_size)
 
 

@@ -63,7 +63,7 @@ def test_a_killed_training_goes_on_to_the_same_numbers(
                 raise Killed
 
         model, objective = network(), method(word, FACTS)
-        recorder = SampleRecorder(torch.arange(50) % 3, 3)
+        recorder = SampleRecorder(torch.arange(50) % 3, 3, weighted=True)
         fit(model, objective, make_batches(), recipe, recorder=recorder, saved=saved, on_epoch=stop)
         return model, recorder, objective
 

@@ -64,7 +64,7 @@ def test_a_killed_training_goes_on_to_the_same_numbers(
     target = torch.arange(50) % 3
 
     def train(saved: Path, kill_at: int | None = None) -> tuple[nn.Module, SampleRecorder, list[Row]]:
-        model, recorder = network(), SampleRecorder(target, 3)
+        model, recorder = network(), SampleRecorder(target, 3, weighted=True)
         values = iter([0.1, 0.5, 0.4, 0.5, 0.2])
 
         def stop(row: Row) -> None:

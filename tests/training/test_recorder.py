@@ -5,13 +5,13 @@ import numpy as np
 import torch
 
 from steelyard.records import Batch
-from steelyard.training import SampleRecorder
+from steelyard.training import WeightRecorder
 
 
 def test_figures_are_those_of_a_plain_list_of_weights(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     target = torch.randint(0, 3, (20,), generator=generator)
-    recorder = SampleRecorder(target, 3)
+    recorder = WeightRecorder(target, 3)
     seen: dict[int, list[float]] = defaultdict(list)
     per_class: list[dict[int, list[float]]] = []
     for _ in range(4):
@@ -39,11 +39,11 @@ def test_figures_are_those_of_a_plain_list_of_weights(tmp_path: Path) -> None:
 
 def test_state_dict_restores_any_number_of_epochs() -> None:
     target = torch.tensor([0, 1])
-    recorder = SampleRecorder(target, 2)
+    recorder = WeightRecorder(target, 2)
     for _ in range(3):
         recorder.record(Batch(torch.empty(0), target, torch.arange(2)), torch.tensor([0.5, 1.5]))
         recorder.end_epoch()
-    fresh = SampleRecorder(target, 2)
+    fresh = WeightRecorder(target, 2)
     fresh.load_state_dict(recorder.state_dict())
     assert torch.equal(fresh.epochs, recorder.epochs)
     assert torch.equal(fresh.count, torch.tensor([3.0, 3.0]))

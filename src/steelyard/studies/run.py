@@ -106,7 +106,8 @@ def train_run(
     encoding, model, objective = prepare(study, dataset, run, rows)
     model, objective = model.to(device), objective.to(device)
     batches = _batches(study, dataset, run, rows, encoding, device)
-    recorder = SampleRecorder(dataset.target, len(dataset.classes)).to(device)
+    weighted = objective.weighting is not None
+    recorder = SampleRecorder(dataset.target, len(dataset.classes), weighted=weighted).to(device)
     unfinished = folder / "unfinished.pt"
     write_text(folder / "config.json", json.dumps(run.model_dump(mode="json")))
     try:
@@ -129,9 +130,7 @@ def train_run(
     else:
         for part, found in predictions.items():
             found.save(folder / f"{part}.npz")
-        recorder.save_dynamics(folder / "dynamics.npz")
-        if objective.weighting is not None:
-            recorder.save_weights(folder / "weights.npz")
+        recorder.save(folder)
         write_rows(folder / "history.csv", list(progress.history[-1]), progress.history)
         counts = {part: dataset.counts(getattr(rows, part)).tolist() for part in ("train", "val", "test")}
         write_text(folder / "facts.json", json.dumps(_facts(progress, model, device) | {"counts": counts}))

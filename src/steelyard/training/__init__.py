@@ -1,6 +1,7 @@
 """The training loop. It receives objects and names no concrete method."""
 
+from steelyard.training.dynamics import SampleRecorder
 from steelyard.training.loop import NotFiniteError, fit, predict
-from steelyard.training.recorder import SampleRecorder
+from steelyard.training.recorder import WeightRecorder
 
-__all__ = ["NotFiniteError", "SampleRecorder", "fit", "predict"]
+__all__ = ["NotFiniteError", "SampleRecorder", "WeightRecorder", "fit", "predict"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from steelyard.data import Batches
     from steelyard.objective import Objective
     from steelyard.recipe import Recipe
-    from steelyard.training.recorder import SampleRecorder
+    from steelyard.training.dynamics import SampleRecorder
 
 
 MEND = "a smaller learning rate (lr) or a limit on the gradient (clip) may mend it."
