@@ -159,7 +159,7 @@ def _runs(store: Store, method: str | None, by: str) -> tuple[str, list[StoredRu
     if not finished[name]:
         raise InputError(f"{store.folder} holds no finished run of {name}; let the comparison go on first.")
     if by == "weight" and name not in weighed:
-        other = f"--method {weighed[0]!r}, or " if weighed else ""
+        other = f'--method "{weighed[0]}", or ' if weighed else ""
         raise InputError(f"{name} gives samples no weights; give {other}--by margin or loss.")
     return name, finished[name]
 

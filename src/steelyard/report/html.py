@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from steelyard.studies.store import Store
 
 MOST_COLUMNS = 12  # of a table that the page of an audit shows
+MOST_PAIRS = 20  # of classes, likewise
 
 
 def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot]]) -> str:
@@ -76,6 +77,7 @@ def audit_page(store: Store, found: Audit, top: int, plot: Plot) -> str:
         strips=suspects.strips(found, top),
         pictures=pictures(store),
         pairs=suspects.pairs(found),
+        most_pairs=MOST_PAIRS,
         columns=columns[:MOST_COLUMNS],
         more_columns=max(0, len(columns) - MOST_COLUMNS),
         values={row: value[:MOST_COLUMNS] for row, value in values.items()},

@@ -9,7 +9,7 @@ import numpy as np
 
 from steelyard.report.figure import ACCENT, MUTED, Plot, axes, legend, svg
 from steelyard.report.gallery import PER_ROW, Strip, Tile
-from steelyard.report.measures import called, count, joined, percent
+from steelyard.report.measures import called, count, joined, number, percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,8 +54,8 @@ def shown(found: Audit, top: int) -> NDArray[np.int64]:
 def strips(found: Audit, top: int) -> list[Strip]:
     """The ``top`` of the ranking, then the first suspected ones of every class."""
     every = [Strip("All classes", tuple(_tile(found, one) for one in found.ranking[:top]))]
-    for number, name in enumerate(found.classes):
-        tiles = [_tile(found, one) for one in found.issues if one.given == number][:PER_ROW]
+    for given, name in enumerate(found.classes):
+        tiles = [_tile(found, one) for one in found.issues if one.given == given][:PER_ROW]
         every.append(Strip(f"Labelled {name}", tuple(tiles)))
     return [strip for strip in every if strip.tiles]
 
@@ -63,7 +63,7 @@ def strips(found: Audit, top: int) -> list[Strip]:
 def pairs(found: Audit) -> list[tuple[str, str, int]]:
     """Given class, suggested class and number of suspected samples, the commonest first."""
     seen = Counter((one.given, one.suggested) for one in found.issues)
-    return [(found.classes[a], found.classes[b], number) for (a, b), number in seen.most_common()]
+    return [(found.classes[a], found.classes[b], often) for (a, b), often in seen.most_common()]
 
 
 def headline(found: Audit) -> str:
@@ -79,8 +79,8 @@ def details(found: Audit) -> list[str]:
     """What the answer rests on."""
     runs = count(found.runs, "run")
     commonest = [
-        f"{called(given)} that looks like {called(suggested)} ({number:,})"
-        for given, suggested, number in pairs(found)[:_PAIRS]
+        f"{called(given)} that looks like {called(suggested)} ({often:,})"
+        for given, suggested, often in pairs(found)[:_PAIRS]
     ]
     within = ", within each class" if found.per_class else ""
     rule = "on average over training, another class had the largest probability"
@@ -99,24 +99,24 @@ def distribution(found: Audit) -> Plot:
     edges = np.histogram_bin_edges(value, _BINS)
     parts = {"others": value[~issue], "suspected": value[issue]}
     heights = {name: np.histogram(part, edges)[0] for name, part in parts.items()}
-    label = _FIGURES[found.by]
+    title = _FIGURES[found.by]
     with axes(3.2) as (figure, ax):
         for name, colour in (("others", MUTED), ("suspected", ACCENT)):
             ax.hist(
                 parts[name], edges.tolist(), color=colour, alpha=0.75, label=f"{name} ({len(parts[name]):,})"
             )
-        ax.set(xlabel=f"{label} in training", ylabel="Training samples", yscale="symlog", ylim=(0, None))
+        ax.set(xlabel=f"{title} in training", ylabel="Training samples", yscale="symlog", ylim=(0, None))
         ax.yaxis.set_major_formatter("{x:,.0f}")
         legend(ax, len(parts))
         drawing = svg(figure, "audit")
-    centre = {name: f"{np.median(part):.2f}" if len(part) else "none" for name, part in parts.items()}
+    centre = {name: number(float(np.median(part)) if len(part) else np.nan) for name, part in parts.items()}
     finding = (
-        f"The median {label.lower()} is {centre['suspected']} for suspected samples and "
+        f"The median {title.lower()} is {centre['suspected']} for suspected samples and "
         f"{centre['others']} for the others. The upright axis is logarithmic above 1."
     )
     low, high = edges[:-1].tolist(), edges[1:].tolist()
     rows = list(zip(low, high, *(one.tolist() for one in heights.values()), strict=True))
-    return Plot("audit", f"{label} of the samples", finding, drawing, ("from", "to", *heights), rows)
+    return Plot("audit", f"{title} of the samples", finding, drawing, ("from", "to", *heights), rows)
 
 
 def _tile(found: Audit, one: Suspect) -> Tile:
