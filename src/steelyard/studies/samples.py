@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from torch import Tensor
@@ -41,11 +41,10 @@ def keep_samples(store: Store, rows: NDArray[np.int64]) -> None:
 
 def keep_values(store: Store, rows: NDArray[np.int64]) -> None:
     """Put the columns of the samples at ``rows`` into ``store``, as text; nothing for images."""
-    table = read_once(store.study.data.model_dump_json()).x
-    if not isinstance(table, Table):
+    there, index = store.values(), np.unique(rows)
+    if store.facts()["kind"] != "table" or (there is not None and np.isin(index, there["index"]).all()):
         return
-    index = np.unique(rows)
-    part = table.take(index)
+    part = cast("Table", read_once(store.study.data.model_dump_json()).x).take(index)
     numbers = [["" if np.isnan(x) else f"{x:.6g}" for x in row] for row in part.numeric.tolist()]
     texts = [["" if x is None else str(x) for x in row] for row in part.categorical.tolist()]
     value = [[*number, *text] for number, text in zip(numbers, texts or [[]] * len(index), strict=True)]
