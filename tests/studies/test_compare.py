@@ -103,6 +103,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_results(table: Path, tmp_pa
     assert (killed / "results.csv").read_bytes() == (undisturbed.folder / "results.csv").read_bytes()
     assert {p: p.stat().st_mtime_ns for p in whole_before} == whole_before
     assert not list(store.folder.glob("runs/*.unfinished"))
+    for one, other in zip(store.runs(), undisturbed.runs(), strict=True):
+        for name, value in one.dynamics().items():
+            np.testing.assert_array_equal(value, other.dynamics()[name], name)
 
 
 def test_a_run_that_diverges_is_a_failed_run_and_no_number(table: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -163,6 +164,41 @@ def make_report(
     if out is not None:
         raise InputError("--out is for the page over several comparisons; give more than one folder.")
     return _answer(report.terminal_table(report.write(stores[0])), stores[0].folder, as_json)
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a comparison")],
+    method: Annotated[
+        str | None, typer.Option("--method", help="whose runs to look at (default: the baseline)")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="rank by margin, loss or weight in training")] = "margin",
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="compare every sample with those of its own class")
+    ] = False,
+    top: Annotated[int, typer.Option("--top", min=1, help="samples that the page shows")] = 48,
+) -> None:
+    """Rank the training samples of a comparison by how likely their labels are wrong; trains nothing.
+
+    Writes audit.csv, which cleanlab can read, and the page audit.html into DIR.
+    """
+    from steelyard import report
+    from steelyard.studies.samples import keep_samples, keep_values
+    from steelyard.studies.store import Store
+
+    store = Store(folder)
+    found = report.audit(store, method, by=by, per_class=per_class)
+    rows = report.shown(found, top)
+    try:
+        keep_samples(store, rows)
+        keep_values(store, rows)
+    except (InputError, OSError) as error:
+        warnings.warn(f"the page lacks samples, the data cannot be read: {error}", stacklevel=1)
+    report.write_audit(store, found, top)
+    console = Console()
+    console.print(report.audit_table(found, rows=10))
+    for what, name in (("All samples", "audit.csv"), ("The page", "audit.html")):
+        console.print(f"{what}: {folder / name}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -91,9 +91,9 @@ def galleries(evidence: Evidence) -> list[Gallery]:
     return [one for one in found if any(strip.tiles for strip in one.strips)]
 
 
-def pictures(evidence: Evidence) -> dict[int, tuple[str, str]]:
+def pictures(store: Store) -> dict[int, tuple[str, str]]:
     """Name and ``data:`` address of every stored picture, by row of the data set."""
-    stored = evidence.store.samples()
+    stored = store.samples()
     if stored is None:
         return {}
     each = zip(stored["index"].tolist(), stored["name"].tolist(), stored["image"], strict=True)

@@ -63,6 +63,7 @@ def compare(
     store = Store.create(folder, asked)
     with store.locked():
         store.write_facts(facts)
+        store.write_names(dataset.sample)
         if dataset.group is not None:
             store.write_groups(dataset.group)
         missing = store.missing()

@@ -18,7 +18,7 @@ from steelyard.data import Batches, augmentation, fit_encoding, imbalance, read,
 from steelyard.records import Predictions
 from steelyard.studies.evaluate import measures
 from steelyard.studies.store import write_rows
-from steelyard.training import NotFiniteError, WeightRecorder, fit, predict, rehearse
+from steelyard.training import NotFiniteError, SampleRecorder, fit, predict, rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,9 +107,8 @@ def train_run(
     encoding, model, objective = prepare(study, dataset, run, rows)
     model, objective = model.to(device), objective.to(device)
     batches = _batches(study, dataset, run, rows, encoding, device)
-    recorder = None
-    if objective.weighting is not None:
-        recorder = WeightRecorder(dataset.target, len(dataset.classes)).to(device)
+    weighted = objective.weighting is not None
+    recorder = SampleRecorder(dataset.target, len(dataset.classes), weighted=weighted).to(device)
     unfinished = folder / "unfinished.pt"
     write_text(folder / "config.json", json.dumps(run.model_dump(mode="json")))
     try:
@@ -133,8 +132,7 @@ def train_run(
     else:
         for part, found in predictions.items():
             found.save(folder / f"{part}.npz")
-        if recorder is not None:
-            recorder.save(folder / "weights.npz")
+        recorder.save(folder)
         write_rows(folder / "history.csv", list(progress.history[-1]), progress.history)
         counts = {part: dataset.counts(getattr(rows, part)).tolist() for part in ("train", "val", "test")}
         about = _facts(progress, before, model, device) | {"counts": counts}

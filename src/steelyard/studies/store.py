@@ -55,6 +55,21 @@ class StoredRun:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
 
+    def dynamics(self) -> dict[str, NDArray[Any]]:
+        """Mean loss, margin and probabilities of the training samples (see ``training.dynamics``).
+
+        Raises:
+            InputError: if the run was trained before these were kept.
+        """
+        path = self.folder / "dynamics.npz"
+        if not path.exists():
+            raise InputError(
+                f"{path} is missing, the run was trained by an earlier steelyard; "
+                "compare again, with --out of a new folder."
+            )
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
     def facts(self) -> dict[str, Any]:
         """Class counts of the parts, best epoch, seconds per epoch, peak memory in bytes, device."""
         return dict(json.loads((self.folder / "facts.json").read_text(encoding="utf-8")))
@@ -145,6 +160,29 @@ class Store:
         """Keep what :meth:`samples` reads."""
         with written_whole(self.folder / "samples.npz") as temporary:
             np.savez_compressed(temporary, index=index, image=image, name=np.asarray(name, dtype=str))
+
+    def values(self) -> dict[str, NDArray[Any]] | None:
+        """Rows of a table for pages: ``index`` (K,), ``column`` (F,), ``value`` (K, F) as text; or None."""
+        path = self.folder / "values.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
+    def write_values(self, index: NDArray[np.int64], column: Sequence[str], value: NDArray[np.str_]) -> None:
+        """Keep what :meth:`values` reads."""
+        with written_whole(self.folder / "values.npz") as temporary:
+            np.savez_compressed(temporary, index=index, column=np.asarray(column, dtype=str), value=value)
+
+    def names(self) -> NDArray[np.str_]:
+        """Name of every row of the data set: the path of its file, or its place in its source."""
+        with np.load(self.folder / "names.npz", allow_pickle=False) as file:
+            return np.asarray(file["name"])
+
+    def write_names(self, name: Sequence[str]) -> None:
+        """Keep what :meth:`names` reads."""
+        with written_whole(self.folder / "names.npz") as temporary:
+            np.savez_compressed(temporary, name=np.asarray(name, dtype=str))
 
     def groups(self) -> NDArray[np.int64] | None:
         """The group (patient, lesion) of every row of the data set; None where the data is not grouped."""

@@ -1,7 +1,8 @@
 """The training loop. It receives objects and names no concrete method."""
 
+from steelyard.training.dynamics import SampleRecorder
 from steelyard.training.loop import NotFiniteError, fit, predict
 from steelyard.training.recorder import WeightRecorder
 from steelyard.training.rehearsal import rehearse
 
-__all__ = ["NotFiniteError", "WeightRecorder", "fit", "predict", "rehearse"]
+__all__ = ["NotFiniteError", "SampleRecorder", "WeightRecorder", "fit", "predict", "rehearse"]

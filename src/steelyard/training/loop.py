@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from steelyard.data import Batches
     from steelyard.objective import Objective
     from steelyard.recipe import Recipe
-    from steelyard.training.recorder import WeightRecorder
+    from steelyard.training.dynamics import SampleRecorder
 
 
 MEND = "a smaller learning rate (lr) or a limit on the gradient (clip) may mend it."
@@ -40,7 +40,7 @@ def fit(
     recipe: Recipe,
     *,
     validate: Callable[[nn.Module], Row] | None = None,
-    recorder: WeightRecorder | None = None,
+    recorder: SampleRecorder | None = None,
     saved: Path | None = None,
     on_epoch: Callable[[Row], None] = lambda _: None,
 ) -> Progress:
@@ -53,7 +53,7 @@ def fit(
         recipe: Optimiser, schedule and stopping.
         validate: Figures of the model on held-out samples, by column of the history; the largest value of
             ``recipe.monitor`` among them marks the best epoch.
-        recorder: Keeps the sample weights as they were.
+        recorder: Keeps losses, margins and weights of the samples as they were.
         saved: File that takes the state after each epoch, and from which an interrupted training goes on.
         on_epoch: Called with each row of the history.
 
@@ -102,7 +102,7 @@ def train_epoch(
     train: Batches,
     recipe: Recipe,
     epoch: int,
-    recorder: WeightRecorder | None = None,
+    recorder: SampleRecorder | None = None,
 ) -> Row:
     """One pass over ``train``, or what is left of ``recipe.steps``; returns the epoch's figures.
 
@@ -127,7 +127,7 @@ def train_epoch(
         optimizer.step()
         objective.after_step(logits.detach(), batch.target, batch.index)
         if recorder is not None:
-            recorder.record(batch, terms.weight)
+            recorder.record(batch, objective.outputs(logits.detach().float()), terms)
         loss_sum += terms.loss.sum()
         total_sum += terms.total.detach() * len(batch.target)
         hits += (logits.argmax(1) == batch.target).sum()
