@@ -70,13 +70,13 @@ def compare(
     The same splits, initial weights and batch order for every method of a seed. What is finished in the
     folder is not trained again.
     """
-    from steelyard.studies.compare import with_baseline
+    from steelyard.studies.compare import with_baseline, with_controls
 
-    _reported(_trained(with_baseline(asked), out, workers, device, quiet), as_json)
+    _reported(_trained(with_baseline(with_controls(asked)), out, workers, device, quiet), as_json)
 
 
 @app.command()
-@study_options("methods", "seeds", "folds")
+@study_options("methods", "seeds", "folds", "ensemble")
 def train(
     asked: Study,
     method: Annotated[str, typer.Option("--method", help="a method, as in low(lam=0.1)")] = "ce",
@@ -90,7 +90,7 @@ def train(
     from steelyard.words import Word
 
     word = Word.parse(method)
-    asked = asked.model_copy(update={"methods": (word,), "seeds": 1, "folds": None})
+    asked = asked.model_copy(update={"methods": (word,), "seeds": 1, "folds": None, "ensemble": None})
     store = _trained(asked, out, 1, device, quiet)
     for failed in (stored.failure for stored in store.runs() if stored.failure):
         raise NotFiniteError(failed)
@@ -202,7 +202,8 @@ def methods() -> None:
     for title, table in (
         ("Losses", catalog.LOSSES),
         ("Weightings (of any loss)", catalog.WEIGHTINGS),
-        ("Constraints (beside any loss)", catalog.CONSTRAINTS),
+        ("Constraints (beside any loss, after a phase of it alone unless pretrain=false)", catalog.CONSTRAINTS),
+        ("Controls (of methods in phases, over any loss)", catalog.CONTROLS),
         ("Models", catalog.MODELS),
     ):
         rows = [(name, catalog.parameters(make), catalog.claim(make)) for name, make in table.items()]

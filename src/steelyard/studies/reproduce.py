@@ -73,11 +73,12 @@ def beside_the_paper(
         results: Rows of ``results.csv`` by part.
     """
     results = {part: [*rows, *_chosen(asked, part, rows)] for part, rows in results.items()}
-    found: dict[tuple[str, str, str], dict[tuple[str, str], float]] = defaultdict(dict)
+    found: dict[tuple[str, str, str], dict[tuple[str, ...], float]] = defaultdict(dict)
     for part, rows in results.items():
         for row in rows:
             if row["split"] == "test":
-                found[part, row["method"], row["metric"]][row["seed"], row["fold"]] = float(row["value"])
+                run = row["seed"], row["fold"], row.get("member", "")
+                found[part, row["method"], row["metric"]][run] = float(row["value"])
     table = []
     for figure in asked.figures:
         of_runs = found[figure.part, figure.method, figure.measure]
