@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -73,6 +74,8 @@ def compare(
                 listener.finished(StoredRun(one, store.run_folder(one)))
         else:
             _in_processes(store, missing, workers, device, listener)
+        for checkpoint in store.folder.glob(f"runs/*/{running.FIRST_PHASE}"):
+            checkpoint.unlink()
         store.write_results(evaluate(store))
     return store
 
@@ -82,6 +85,10 @@ def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = l
     unfinished = store.unfinished_folder(run)
     if not (unfinished / "unfinished.pt").exists():
         fresh_folder(unfinished)
+        base = catalog.base_of(run.method)
+        begun = base and store.run_folder(run.model_copy(update={"method": base})) / running.FIRST_PHASE
+        if begun and begun.exists():  # the same to the last bit as training that phase once more
+            shutil.copy(begun, unfinished / "unfinished.pt")
     dataset = read_once(store.study.data.model_dump_json())
     running.train_run(store.study, run, dataset, unfinished, device, on_epoch)
     store.finish(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ class PaperFigure(Frozen):
     """One number that a paper prints, in the unit of our measure."""
 
     method: str  # the word of the method here
+    row: str = ""  # what follows the word in the table of methods, as ", ensemble, thinned test"
     minus: str = ""  # word of the method to which the number is the difference; empty: it stands for itself
     measure: str
     value: float
@@ -31,6 +33,24 @@ class PaperFigure(Frozen):
     among: tuple[str, ...] = ()  # methods of which the paper reports the best as `method`
     spread: float | None = None  # standard deviation, where the paper gives one
     place: str = ""  # table or figure of the paper
+
+
+class PaperTable(Frozen):
+    """Figures of a paper that share all but method and measure."""
+
+    place: str
+    part: str = ""
+    row: str = ""
+    measures: tuple[str, ...]  # of the columns
+    values: dict[str, tuple[float | tuple[float, float], ...]]  # by method; with a spread in pairs
+
+    def figures(self) -> Iterator[PaperFigure]:
+        """Row by row."""
+        for method, values in self.values.items():
+            for measure, value in zip(self.measures, values, strict=True):
+                mean, spread = value if isinstance(value, tuple) else (value, None)
+                same = {"part": self.part, "row": self.row, "place": self.place}
+                yield PaperFigure(method=method, measure=measure, value=mean, spread=spread, **same)
 
 
 class Experiment(Frozen):
@@ -43,10 +63,22 @@ class Experiment(Frozen):
     quick: dict[str, Any]  # what the honest small version changes
     parts: dict[str, dict[str, Any]] = Field({"": {}})  # name -> what it changes, under `quick` there alone
     figures: tuple[PaperFigure, ...] = ()
+    tables: tuple[PaperTable, ...] = ()
+    own_data: bool = False  # whether the data, and what is critical in it, is the user's to name
 
-    def studies(self, scale: Scale) -> dict[str, Study]:
-        """The studies to run, by part."""
+    def studies(self, scale: Scale, data: str | None = None, critical: Sequence[str] = ()) -> dict[str, Study]:
+        """The studies to run, by part; on ``data`` and with ``critical`` classes where they are given.
+
+        Raises:
+            InputError: if the experiment has no data of its own and none is given.
+        """
+        if self.own_data and not (data and critical):
+            raise check.InputError(
+                f"{self.title!r} is for data of your own: give --data FOLDER and --critical CLASS."
+            )
         base = _merged(self.study, self.quick) if scale == "quick" else self.study
+        base = _merged(base, {"data": {"source": data}} if data else {})
+        base = _merged(base, {"critical": tuple(critical)} if critical else {})
         return {part: study(_of_part(base, changes, scale)) for part, changes in self.parts.items()}
 
 
@@ -78,12 +110,13 @@ def beside_the_paper(
         for row in rows:
             if row["split"] == "test":
                 run = row["seed"], row["fold"], row.get("member", "")
-                found[part, row["method"], row["metric"]][run] = float(row["value"])
+                name = re.sub(r", ensemble of \d+", ", ensemble", row["method"])
+                found[part, name, row["metric"]][run] = float(row["value"])
     table = []
-    for figure in asked.figures:
-        of_runs = found[figure.part, figure.method, figure.measure]
+    for figure in [*asked.figures, *(one for table in asked.tables for one in table.figures())]:
+        of_runs = found[figure.part, figure.method + figure.row, figure.measure]
         if figure.minus:
-            others = found[figure.part, figure.minus, figure.measure]
+            others = found[figure.part, figure.minus + figure.row, figure.measure]
             of_runs = {key: value - others[key] for key, value in of_runs.items() if key in others}
         ours = np.array(list(of_runs.values()))
         row = figure.model_dump() | {"n": len(ours), "ours": None, "sd": None}

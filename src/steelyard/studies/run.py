@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, float]
 
+FIRST_PHASE = "first-phase.pt"  # checkpoint of a finished run that others begin with, until all are there
+
 
 def load(data: Data) -> Dataset:
     """Read the samples that ``data`` asks for."""
@@ -145,6 +147,8 @@ def train_run(
         counts = {part: dataset.counts(getattr(rows, part)).tolist() for part in ("train", "val", "test")}
         write_text(folder / "facts.json", json.dumps(_facts(progress, model, device) | {"counts": counts}))
         _save_model(folder, study, run, dataset, encoding, model, objective)
+        if any(catalog.base_of(method) == run.method for method in study.methods):
+            unfinished.rename(folder / FIRST_PHASE)
     for checkpoint in folder.glob(f"{unfinished.stem}*{unfinished.suffix}"):  # one for each phase
         checkpoint.unlink()
 
