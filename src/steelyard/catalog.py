@@ -189,10 +189,11 @@ def objectives(word: Word | str, facts: Facts) -> tuple[Objective, ...]:
     Raises:
         InputError: as :func:`method`.
     """
-    found = [method(one, facts) for one in phases(word)]
-    for later in found[1:]:
-        later.loss = found[0].loss
-    return tuple(found)
+    last = method(word, facts)
+    earlier = [method(one, facts) for one in phases(word)[:-1]]
+    for one in earlier:
+        one.loss = last.loss
+    return (*earlier, last)
 
 
 def method(word: Word | str, facts: Facts) -> Objective:

@@ -171,6 +171,12 @@ def reproduce(
     scale: Annotated[
         str, typer.Option("--scale", help="quick: an honest small version; full: as the paper")
     ] = "quick",
+    data: Annotated[
+        str | None, typer.Option("--data", help="your data, in place of the experiment's own")
+    ] = None,
+    critical: Annotated[
+        str | None, typer.Option("--critical", help="with --data: classes that must not be missed")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder (default: the name of the study)")] = None,
     workers: Workers = 1,
     device: Device = "auto",
@@ -179,6 +185,7 @@ def reproduce(
     """Run an experiment of a paper again and show the paper's figures beside ours."""
     from steelyard import _checks as check
     from steelyard.studies.reproduce import beside_the_paper, experiment, experiments
+    from steelyard.words import split
 
     if name == "list":
         rows = [(known, experiment(known).title, experiment(known).source) for known in experiments()]
@@ -187,7 +194,8 @@ def reproduce(
     check.one_of("scale", scale, ("quick", "full"))
     folder = out or Path(f"{name}-{scale}")
     results = {}
-    for part, wanted in asked.studies("full" if scale == "full" else "quick").items():
+    named = data, split(critical or "")
+    for part, wanted in asked.studies("full" if scale == "full" else "quick", *named).items():
         store = _trained(wanted, folder / part, workers, device, quiet)
         _reported(store, as_json=False)
         results[part] = store.results()
@@ -202,8 +210,8 @@ def methods() -> None:
     for title, table in (
         ("Losses", catalog.LOSSES),
         ("Weightings (of any loss)", catalog.WEIGHTINGS),
-        ("Constraints (beside any loss, after a phase of it alone unless pretrain=false)", catalog.CONSTRAINTS),
-        ("Controls (of methods in phases, over any loss)", catalog.CONTROLS),
+        ("Constraints (beside any loss, after a phase of that alone)", catalog.CONSTRAINTS),
+        ("Controls (of methods in two phases)", catalog.CONTROLS),
         ("Models", catalog.MODELS),
     ):
         rows = [(name, catalog.parameters(make), catalog.claim(make)) for name, make in table.items()]

@@ -172,9 +172,7 @@ def _p_over_runs(evidence: Evidence, pairs: NDArray[np.float64]) -> float:
     return corrected_resampled_t_test(pairs[:, 0], pairs[:, 1], test / (train + test)).p_value
 
 
-def _per_run(
-    evidence: Evidence, measure: str, method: str, baseline: str, keys: list[Key]
-) -> list[float]:
+def _per_run(evidence: Evidence, measure: str, method: str, baseline: str, keys: list[Key]) -> list[float]:
     ours, theirs = ({run.key: run for run in evidence.methods[name]} for name in (method, baseline))
     both = [(ours[key], theirs[key]) for key in keys]
     if measure == "auc":

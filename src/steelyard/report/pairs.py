@@ -88,8 +88,6 @@ def _test(
     )
 
 
-def _scored(
-    evidence: Evidence, predictions: Predictions
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def _scored(evidence: Evidence, predictions: Predictions) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     positive = np.isin(predictions.target, evidence.critical)
     return positive, np.asarray(critical_score(predictions.logits, evidence.critical), dtype=np.float64)

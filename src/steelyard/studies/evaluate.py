@@ -103,8 +103,8 @@ def evaluate(store: Store) -> list[dict[str, Any]]:
     ]
     for members in ensembles(finished, study.ensemble):
         whole = members[0].run.model_copy(update={"member": None})
-        name, held_out = f"{whole.method}, ensemble of {len(members)}", {"test": averaged(members)}
-        for name, held_out in [(name, held_out), *_on_thinned_test(name, held_out, members[0], study)]:
+        called, tested = f"{whole.method}, ensemble of {len(members)}", {"test": averaged(members)}
+        for name, held_out in [(called, tested), *_on_thinned_test(called, tested, members[0], study)]:
             rows += _rows(whole, name, _all_measures(held_out, study, facts))
     return rows
 
@@ -129,8 +129,8 @@ def ensembles(finished: Sequence[StoredRun], size: int | None) -> list[list[Stor
 def averaged(members: Sequence[StoredRun]) -> Predictions:
     """Predictions of an ensemble: the mean of its members' logits, on their common test samples."""
     parts = [in_order(stored.predictions("test")) for stored in members]
-    logits = np.mean([part.logits for part in parts], axis=0, dtype=np.float64)
-    return replace(parts[0], logits=logits)
+    logits = np.stack([part.logits for part in parts]).mean(axis=0, dtype=np.float64)
+    return Predictions(np.asarray(logits), parts[0].target, parts[0].index)
 
 
 def thinned(predictions: Predictions, counts: Sequence[int]) -> Predictions:

@@ -66,7 +66,14 @@ class Experiment(Frozen):
     tables: tuple[PaperTable, ...] = ()
     own_data: bool = False  # whether the data, and what is critical in it, is the user's to name
 
-    def studies(self, scale: Scale, data: str | None = None, critical: Sequence[str] = ()) -> dict[str, Study]:
+    @property
+    def all_figures(self) -> list[PaperFigure]:
+        """The single ones, then those of the tables."""
+        return [*self.figures, *(figure for table in self.tables for figure in table.figures())]
+
+    def studies(
+        self, scale: Scale, data: str | None = None, critical: Sequence[str] = ()
+    ) -> dict[str, Study]:
         """The studies to run, by part; on ``data`` and with ``critical`` classes where they are given.
 
         Raises:
@@ -113,7 +120,7 @@ def beside_the_paper(
                 name = re.sub(r", ensemble of \d+", ", ensemble", row["method"])
                 found[part, name, row["metric"]][run] = float(row["value"])
     table = []
-    for figure in [*asked.figures, *(one for table in asked.tables for one in table.figures())]:
+    for figure in asked.all_figures:
         of_runs = found[figure.part, figure.method + figure.row, figure.measure]
         if figure.minus:
             others = found[figure.part, figure.minus + figure.row, figure.measure]

@@ -33,7 +33,7 @@ class NotFiniteError(ArithmeticError):
     """The loss or the output became infinite or not a number; training cannot go on."""
 
 
-def fit(
+def fit(  # noqa: PLR0913 - what is optional is given by name
     model: nn.Module,
     objective: Objective,
     train: Batches,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from steelyard.training.checkpoint import Progress
@@ -34,10 +33,10 @@ def fit_phases(
 ) -> Progress:
     """Train ``model`` in place on each of ``objectives`` in turn.
 
-    Every phase is a :func:`steelyard.training.fit` by the same recipe, with an optimiser, a schedule, a patience and a best epoch of
-    its own, and begins with the model that the phase before it kept. So a first phase is the training with
-    its objective alone, to the last bit. The checkpoint of a finished phase stays beside the next one's: a
-    training that goes on passes through it without an epoch.
+    Every phase is a :func:`steelyard.training.fit` by the same recipe, with an optimiser, a schedule, a
+    patience and a best epoch of its own, and begins with the model that the phase before it kept. So a first
+    phase is the training with its objective alone, to the last bit. The checkpoint of a finished phase stays
+    beside the next one's: a training that goes on passes through it without an epoch.
 
     Args:
         model: As in ``fit``, like the arguments not named here.
@@ -58,16 +57,23 @@ def fit_phases(
     for phase, objective in enumerate(objectives, start=1):
         mark: Row = {"phase": phase} if several else {}
         before = len(history)
+
+        def validated(model: nn.Module, objective: Objective = objective) -> Row:
+            return {} if validate is None else validate(model, objective)
+
+        def told(row: Row, mark: Row = mark) -> None:
+            on_epoch(row | mark)
+
         try:
             progress = fit(
                 model,
                 objective,
                 train,
                 recipe,
-                validate=None if validate is None else partial(validate, objective=objective),
+                validate=validated if validate else None,
                 recorder=recorder,
                 saved=saved if saved is None else checkpoint_of(saved, phase),
-                on_epoch=lambda row, mark=mark: on_epoch(row | mark),  # type: ignore[misc]
+                on_epoch=told,
                 before=before,
             )
         except NotFiniteError as error:
