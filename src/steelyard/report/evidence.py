@@ -12,7 +12,6 @@ import numpy as np
 
 from steelyard._checks import InputError
 from steelyard.metrics import critical_score, threshold_at_tpr
-from steelyard.studies.evaluate import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +140,7 @@ def _key(row: Mapping[str, str]) -> Key:
 
 
 def _scored(stored: StoredRun, critical: list[int], store: Store) -> Scored:
-    test = in_order(stored.predictions("test"))
+    test = stored.predictions("test").in_order()
     if not critical:
         nothing = np.zeros(len(test.target))
         return Scored(stored, test, nothing.astype(bool), nothing, math.nan)

@@ -128,26 +128,20 @@ def ensembles(finished: Sequence[StoredRun], size: int | None) -> list[list[Stor
 
 def averaged(members: Sequence[StoredRun]) -> Predictions:
     """Predictions of an ensemble: the mean of its members' logits, on their common test samples."""
-    parts = [in_order(stored.predictions("test")) for stored in members]
+    parts = [stored.predictions("test").in_order() for stored in members]
     logits = np.stack([part.logits for part in parts]).mean(axis=0, dtype=np.float64)
     return Predictions(np.asarray(logits), parts[0].target, parts[0].index)
 
 
 def thinned(predictions: Predictions, counts: Sequence[int]) -> Predictions:
     """As many of the samples as can be kept with classes in the ratio of ``counts``; always the same ones."""
-    ordered, share = in_order(predictions), np.asarray(counts) / np.sum(counts)
+    ordered, share = predictions.in_order(), np.asarray(counts) / np.sum(counts)
     there = np.bincount(ordered.target, minlength=len(share))
     size = np.min(there[share > 0] / share[share > 0])
     drawn = np.random.default_rng(0).permutation(len(ordered.target))
     kept = [drawn[ordered.target[drawn] == c][: round(size * part)] for c, part in enumerate(share)]
     rows = np.sort(np.concatenate(kept))
     return Predictions(ordered.logits[rows], ordered.target[rows], ordered.index[rows])
-
-
-def in_order(predictions: Predictions) -> Predictions:
-    """The same predictions in the order of the data set's rows."""
-    order = np.argsort(predictions.index, kind="stable")
-    return Predictions(predictions.logits[order], predictions.target[order], predictions.index[order])
 
 
 def _with_free_choices(stored: StoredRun, study: Study) -> Iterator[tuple[str, dict[str, Predictions]]]:
