@@ -145,8 +145,10 @@ def test_every_method_has_a_page_of_the_fixed_form(word: str) -> None:
     rows = [[cell.strip(" `") for cell in line.split("|")] for line in table.splitlines() if "| `" in line]
     listed = {name: default for _, name, _, default, *_ in rows}
     offered = dict(part.split("=") for part in catalog.parameters(catalog.METHODS[word]).split(", ") if part)
-    if word in {**catalog.WEIGHTINGS, **catalog.CONSTRAINTS}:
+    if word in {**catalog.WEIGHTINGS, **catalog.CONSTRAINTS, **catalog.CONTROLS}:
         offered["loss"] = catalog.base_loss(word)
+    if word in catalog.CONSTRAINTS:
+        offered["pretrain"] = "true"
     assert listed == offered
 
 

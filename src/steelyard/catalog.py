@@ -1,8 +1,9 @@
 """Every word that a user may say, and the object it stands for. The only place where words become objects.
 
 A method is a loss, or a weighting or a constraint over a loss: ``focal(gamma=2)``,
-``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``. Whoever adds a row here has a new method in every
-command, and the contract tests run over it.
+``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``. A method may be a sequence of such objectives, on
+which the model is trained one after the other (:func:`phases`). Whoever adds a row here has a new method in
+every command, and the contract tests run over it.
 
 A constructor's parameter that is named like a fact (see :class:`Facts`) is filled with it, and one that is
 named ``loss`` takes the word of a loss.
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from steelyard.models import Classifier
+
+
+def trained_on(loss: losses.Loss) -> losses.Loss:
+    """The control of methods in phases: a loss alone, then the same again for as many epochs."""
+    return loss
+
 
 LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "ce": losses.CrossEntropy,
@@ -67,7 +74,11 @@ CONSTRAINTS: Mapping[str, Callable[..., nn.Module]] = {
     "alm": constraints.AUCConstraint,
 }
 
-METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS}
+CONTROLS: Mapping[str, Callable[..., losses.Loss]] = {
+    "trained-on": trained_on,
+}
+
+METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS, **CONTROLS}
 
 _GIVEN = (
     "reduction",
@@ -80,17 +91,22 @@ _GIVEN = (
 __all__ = [
     "BASELINE",
     "CONSTRAINTS",
+    "CONTROLS",
     "LOSSES",
     "METHODS",
     "MODELS",
     "WEIGHTINGS",
     "Facts",
     "base_loss",
+    "base_of",
     "build",
     "claim",
+    "control_of",
     "method",
     "model",
+    "objectives",
     "parameters",
+    "phases",
 ]
 
 BASELINE = "ce"  # the plain method that every comparison holds
@@ -127,8 +143,61 @@ class Facts:
         return [0] if first < second else [1]
 
 
+def phases(word: Word | str) -> tuple[Word, ...]:
+    """The methods of one objective each that ``word`` stands for, in the order of training.
+
+    A constraint starts from a model that is trained with its loss alone, unless ``pretrain=false``.
+
+    >>> [str(one) for one in phases("alm(delta=2)")]
+    ['bce', 'alm(delta=2, pretrain=false)']
+    >>> [str(one) for one in phases("trained-on(loss=msfe)")]
+    ['msfe', 'msfe']
+    >>> [str(one) for one in phases("focal")]
+    ['focal']
+    """
+    word = Word.of(word)
+    base = Word.of(word.params.get("loss", base_loss(word.name)))
+    if word.name in CONTROLS:
+        return base, base
+    pretrain = word.params.get("pretrain", word.name in CONSTRAINTS)
+    if not isinstance(pretrain, bool):
+        raise InputError(f"{word.name}: expected pretrain=true or pretrain=false, got {pretrain!r}.")
+    if word.name in CONSTRAINTS and pretrain:
+        return base, Word(word.name, {**word.params, "pretrain": False})
+    return (word,)
+
+
+def base_of(word: Word | str) -> Word | None:
+    """The first phase of a method in several, as a method of its own; None for most methods."""
+    first, *later = phases(word)
+    return first if later else None
+
+
+def control_of(word: Word | str) -> Word | None:
+    """The first phase of a method in several for the epochs of all of them; None for most methods.
+
+    >>> str(control_of("alm(delta=2, loss=msfe)"))
+    'trained-on(loss=msfe)'
+    """
+    first = base_of(word)
+    return None if first is None else Word("trained-on", {"loss": first})
+
+
+def objectives(word: Word | str, facts: Facts) -> tuple[Objective, ...]:
+    """The objective of each phase of ``word``; they share their loss, so that what it learns goes on.
+
+    Raises:
+        InputError: as :func:`method`.
+    """
+    last = method(word, facts)
+    earlier = [method(one, facts) for one in phases(word)[:-1]]
+    for one in earlier:
+        one.loss = last.loss
+    return (*earlier, last)
+
+
 def method(word: Word | str, facts: Facts) -> Objective:
-    """The objective that ``word`` stands for, on data of which ``facts`` are known.
+    """The objective that ``word`` stands for, on data of which ``facts`` are known; the last of several.
 
     >>> method("low(lam=0.1, loss=focal)", Facts(class_counts=[90, 10], num_samples=100)).weighting
     LOWWeighting(lam=0.1)
@@ -137,18 +206,23 @@ def method(word: Word | str, facts: Facts) -> Objective:
         InputError: if the word, its loss or a parameter is unknown, or a value cannot be used.
     """
     word = Word.of(word)
+    if word.name in CONTROLS:
+        params = {"loss": base_loss(word.name), **word.params}
+        return Objective(build("method", METHODS, Word(word.name, params), facts))
     if word.name not in WEIGHTINGS and word.name not in CONSTRAINTS:
         return Objective(build("method", METHODS, word, facts))
     params = dict(word.params)
     base = Word.of(params.pop("loss", base_loss(word.name)))
+    if word.name in CONSTRAINTS:
+        params.pop("pretrain", None)  # of the phases
     part = build("method", METHODS, Word(word.name, params), facts, also=("loss",))
     loss = build("loss", LOSSES, base, facts)
     return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
 
 
 def base_loss(name: str) -> str:
-    """The loss that a weighting or a constraint goes with where none is asked for."""
-    return "bce" if name in CONSTRAINTS else BASELINE
+    """The loss that a weighting, a constraint or a control goes with where none is asked for."""
+    return "bce" if name in CONSTRAINTS or name in CONTROLS else BASELINE
 
 
 def model(word: Word | str, input_shape: tuple[int, ...], num_classes: int) -> Classifier:

@@ -86,6 +86,11 @@ class Predictions:
         """(N,) class of the largest logit; the first of equals."""
         return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
 
+    def in_order(self) -> Predictions:
+        """The same samples in the order of the data set's rows."""
+        order = np.argsort(self.index, kind="stable")
+        return Predictions(self.logits[order], self.target[order], self.index[order])
+
     def save(self, path: Path) -> None:
         """Write an ``.npz`` file, whole or not at all."""
         with written_whole(path) as temporary:

@@ -71,13 +71,13 @@ def compare(
     The same splits, initial weights and batch order for every method of a seed. What is finished in the
     folder is not trained again.
     """
-    from steelyard.studies.compare import with_baseline
+    from steelyard.studies.compare import with_baseline, with_controls
 
-    _reported(_trained(with_baseline(asked), out, workers, device, quiet), as_json)
+    _reported(_trained(with_baseline(with_controls(asked)), out, workers, device, quiet), as_json)
 
 
 @app.command()
-@study_options("methods", "seeds", "folds")
+@study_options("methods", "seeds", "folds", "ensemble")
 def train(
     asked: Study,
     method: Annotated[str, typer.Option("--method", help="a method, as in low(lam=0.1)")] = "ce",
@@ -91,7 +91,7 @@ def train(
     from steelyard.words import Word
 
     word = Word.parse(method)
-    asked = asked.model_copy(update={"methods": (word,), "seeds": 1, "folds": None})
+    asked = asked.model_copy(update={"methods": (word,), "seeds": 1, "folds": None, "ensemble": None})
     store = _trained(asked, out, 1, device, quiet)
     for failed in (stored.failure for stored in store.runs() if stored.failure):
         raise NotFiniteError(failed)
@@ -202,13 +202,19 @@ def audit(
 
 
 @app.command()
-def reproduce(
+def reproduce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     name: Annotated[str, typer.Argument(metavar="STUDY", help="an experiment of a paper; `list` names them")],
     scale: Annotated[
         str, typer.Option("--scale", help="quick: an honest small version; full: as the paper")
     ] = "quick",
     methods: Annotated[str | None, typer.Option("--methods", help="only these, as in ce,low(lam=1)")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", help="another number of seeds")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="your data, in place of the experiment's own")
+    ] = None,
+    critical: Annotated[
+        str | None, typer.Option("--critical", help="with --data: classes that must not be missed")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder (default: the name of the study)")] = None,
     workers: Workers = 1,
     device: Device = "auto",
@@ -226,7 +232,8 @@ def reproduce(
     check.one_of("scale", scale, ("quick", "full"))
     folder = out or Path(f"{name}-{scale}")
     results = {}
-    other = {"methods": split(methods) if methods else None, "seeds": seeds}
+    other: dict[str, Any] = {"methods": split(methods) if methods else None, "seeds": seeds, "data": data}
+    other |= {"critical": split(critical) if critical else None}
     for part, wanted in asked.studies("full" if scale == "full" else "quick", **other).items():
         store = _trained(wanted, folder / part, workers, device, quiet)
         _reported(store, as_json=False)
@@ -242,7 +249,8 @@ def methods() -> None:
     for title, table in (
         ("Losses", catalog.LOSSES),
         ("Weightings (of any loss)", catalog.WEIGHTINGS),
-        ("Constraints (beside any loss)", catalog.CONSTRAINTS),
+        ("Constraints (beside any loss, after a phase of that alone)", catalog.CONSTRAINTS),
+        ("Controls (of methods in two phases)", catalog.CONTROLS),
         ("Models", catalog.MODELS),
     ):
         rows = [(name, catalog.parameters(make), catalog.claim(make)) for name, make in table.items()]

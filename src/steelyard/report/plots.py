@@ -83,7 +83,7 @@ def spread(evidence: Evidence, summary: Summary, looks: dict[str, Look]) -> Plot
     with axes(1.25 + 0.42 * len(names)) as (figure, ax):
         for y, name in enumerate(reversed(names)):
             values = evidence.figures.get(name, {}).get(column.key, {})
-            rows += [(name, seed, fold, value) for (seed, fold), value in sorted(values.items())]
+            rows += [(name, seed, fold, value) for (seed, fold, *_), value in sorted(values.items())]
             there = 100 * np.array([value for value in values.values() if math.isfinite(value)])
             if there.size:
                 ax.plot([there.mean()] * 2, [y - 0.28, y + 0.28], color=INK, linewidth=1.4)

@@ -10,8 +10,9 @@ import numpy as np
 
 from steelyard.metrics import wilson_interval
 from steelyard.report import headline
-from steelyard.report.comparison import against_baseline, tied_with_best
+from steelyard.report.comparison import against_baseline, against_controls, tied_with_best
 from steelyard.report.measures import measures
+from steelyard.report.pairs import ensemble_tests, in_phases
 from steelyard.report.resample import resample
 from steelyard.report.summary import Cell, ClassRow, Cost, Disagreement, Failure, Recall, Row, Summary
 
@@ -30,6 +31,7 @@ def summarise(evidence: Evidence) -> Summary:
     columns = _present(evidence, measures(bool(evidence.critical), study.at_tpr))
     rows = _rows(evidence, columns)
     tested = ("fpr_at_tpr", "auc", "balanced_accuracy", "accuracy")[0 if evidence.critical else 2 :]
+    resampled = resample(evidence)
     runs = [run for scored in evidence.finished.values() for run in scored]
     index = _tested([run.test.index for run in runs])
     found = Summary(
@@ -38,7 +40,9 @@ def summarise(evidence: Evidence) -> Summary:
         details=(),
         measures=columns,
         methods=rows,
-        comparisons=against_baseline(evidence, resample(evidence), tested),
+        comparisons=against_baseline(evidence, resampled, tested),
+        controls=against_controls(evidence, resampled, tested[:2], list(in_phases(evidence))),
+        ensembles=ensemble_tests(evidence),
         classes=tuple(_class_row(evidence, c) for c in range(len(evidence.classes))),
         disagreements=tuple(_disagreement(evidence, name) for name in _others(evidence)),
         costs=tuple(_cost(name, scored) for name, scored in evidence.finished.items()),
@@ -53,6 +57,7 @@ def summarise(evidence: Evidence) -> Summary:
         leader=evidence.leader,
         seeds=study.seeds,
         folds=study.folds or 1,
+        members=study.ensemble,
         positives=len(_tested([run.test.index[run.positive] for run in runs])),
         units=len(index if evidence.group is None else np.unique(evidence.group[index])),
         grouped=evidence.group is not None,

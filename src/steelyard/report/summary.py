@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from steelyard.report.comparison import Comparison
     from steelyard.report.measures import Measure
+    from steelyard.report.pairs import EnsembleTest
 
 
 FEW_POSITIVES = 50
@@ -105,6 +106,8 @@ class Summary:
     measures: tuple[Measure, ...]
     methods: tuple[Row, ...]
     comparisons: tuple[Comparison, ...]
+    controls: tuple[Comparison, ...]  # methods in phases against their first phase, alone and trained on
+    ensembles: tuple[EnsembleTest, ...]
     classes: tuple[ClassRow, ...]
     disagreements: tuple[Disagreement, ...]
     costs: tuple[Cost, ...]
@@ -116,6 +119,7 @@ class Summary:
     leader: str | None  # best trained method in the deciding measure
     seeds: int
     folds: int
+    members: int | None  # models per seed and fold, where there are ensembles
     positives: int  # test samples of the critical classes, over all runs each counted once
     units: int  # what the bootstrap draws: test samples, or groups of them
     grouped: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -74,6 +75,8 @@ def compare(
                 listener.finished(StoredRun(one, store.run_folder(one)))
         else:
             _in_processes(store, missing, workers, device, listener)
+        for checkpoint in store.folder.glob(f"runs/*/{running.FIRST_PHASE}"):
+            checkpoint.unlink()
         store.write_results(evaluate(store))
     return store
 
@@ -83,6 +86,10 @@ def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = l
     unfinished = store.unfinished_folder(run)
     if not (unfinished / "unfinished.pt").exists():
         fresh_folder(unfinished)
+        base = catalog.base_of(run.method)
+        begun = base and store.run_folder(run.model_copy(update={"method": base})) / running.FIRST_PHASE
+        if begun and begun.exists():  # the same to the last bit as training that phase once more
+            shutil.copy(begun, unfinished / "unfinished.pt")
     dataset = read_once(store.study.data.model_dump_json())
     running.train_run(store.study, run, dataset, unfinished, device, on_epoch)
     store.finish(run)
@@ -101,7 +108,7 @@ def check_runs(asked: Study, dataset: Dataset) -> None:
     for one in asked.runs():
         if one.method == first.method:
             rows = running.split_of(asked, dataset, one)
-        if (one.seed, one.fold) == (first.seed, first.fold):
+        if one.model_copy(update={"method": first.method}) == first:
             running.prepare(asked, dataset, one, rows)
 
 
@@ -116,6 +123,7 @@ def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.devi
         "superclass": list(dataset.superclass),
         "critical": running.critical_classes(asked, dataset),
         "baseline": baseline(asked),
+        "phases": phases_of(asked),
         "notes": list(dataset.notes),
         "grouped": dataset.group is not None,
         "counts": {"all": dataset.counts().tolist()} | parts,
@@ -133,10 +141,40 @@ def with_baseline(asked: Study) -> Study:
     return asked.model_copy(update={"methods": (Word(catalog.BASELINE), *asked.methods)})
 
 
+def with_controls(asked: Study) -> Study:
+    """``asked`` with, before each method in phases, its first phase alone and that trained on for as long.
+
+    Without them nobody could tell what the further phase gains from what longer training gains.
+    """
+    methods: list[Word] = []
+    for method in asked.methods:
+        for own in filter(None, (catalog.base_of(method), catalog.control_of(method))):
+            if all(catalog.phases(own) != catalog.phases(other) for other in (*methods, *asked.methods)):
+                methods.append(own)
+        methods.append(method)
+    return asked.model_copy(update={"methods": tuple(methods)})
+
+
 def baseline(asked: Study) -> str:
     """The method that all others are compared with: the plain one where it is there, else the first."""
     names = [str(method) for method in asked.methods]
     return catalog.BASELINE if catalog.BASELINE in names else names[0]
+
+
+def phases_of(asked: Study) -> dict[str, dict[str, str]]:
+    """The base and the control of each method in phases that has both in the study."""
+    found = {}
+    for method in asked.methods:
+        own = catalog.base_of(method), catalog.control_of(method)
+        names = [
+            str(other)
+            for one in filter(None, own)
+            for other in asked.methods
+            if catalog.phases(other) == catalog.phases(one) and other != method
+        ]
+        if len(names) == 2:
+            found[str(method)] = dict(zip(("base", "control"), names, strict=True))
+    return found
 
 
 def _in_processes(store: Store, missing: list[Run], workers: int, device: str, listener: Listener) -> None:

@@ -44,10 +44,13 @@ class Data(Frozen):
         0.2, description="share held out for the answer, where the source has no test part"
     )
     skip_unreadable: bool = Field(default=False, description="leave unreadable images out, and say how many")
+    thinned_test: bool = Field(
+        default=False, description="test on samples thinned to the training ratio of the classes as well"
+    )
 
 
 class Study(Frozen):
-    """One comparison: methods x seeds x folds on one data set with one model and one recipe.
+    """One comparison: methods x seeds x folds (x members) on one data set with one model and one recipe.
 
     >>> Study(data={"source": "digits"}, methods=["ce", "low(lam=0.1)"]).methods[1].params
     {'lam': 0.1}
@@ -65,6 +68,9 @@ class Study(Frozen):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="the first of the seeds")
     folds: Annotated[int, Field(ge=2)] | None = Field(
         None, description="test on each of so many folds in turn"
+    )
+    ensemble: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="models per seed and fold, each with a validation part of its own; logits averaged"
     )
     critical: tuple[str, ...] = Field((), description="the classes that must not be missed")
     at_tpr: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -99,19 +105,26 @@ class Study(Frozen):
     def runs(self) -> list[Run]:
         """Every run of the study, seed by seed, so that an early look compares like with like."""
         return [
-            Run(method=method, seed=seed, fold=fold)
+            Run(method=method, seed=seed, fold=fold, member=member)
             for seed in range(self.seed, self.seed + self.seeds)
             for fold in range(self.folds or 1)
+            for member in (range(self.ensemble) if self.ensemble else (None,))
             for method in self.methods
         ]
 
 
 class Run(Frozen):
-    """One training: a method, a seed and a fold of a study."""
+    """One training: a method, a seed and a fold of a study, and a member where it has ensembles."""
 
     method: AWord
     seed: int = 0
     fold: int = 0
+    member: int | None = None
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Seed and fold, and member where there is one: what pairs the runs of two methods."""
+        return (self.seed, self.fold) if self.member is None else (self.seed, self.fold, self.member)
 
 
 def study(values: Mapping[str, Any]) -> Study:

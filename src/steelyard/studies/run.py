@@ -18,7 +18,7 @@ from steelyard.data import Batches, augmentation, fit_encoding, imbalance, read,
 from steelyard.records import Predictions
 from steelyard.studies.evaluate import measures
 from steelyard.studies.store import write_rows
-from steelyard.training import NotFiniteError, SampleRecorder, fit, predict, rehearse
+from steelyard.training import NotFiniteError, SampleRecorder, fit_phases, predict, rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from steelyard.training.checkpoint import Progress
 
 Row = dict[str, float]
+
+FIRST_PHASE = "first-phase.pt"  # checkpoint of a finished run that others begin with, until all are there
 
 
 def load(data: Data) -> Dataset:
@@ -48,9 +50,10 @@ def load(data: Data) -> Dataset:
 
 def split_of(study: Study, dataset: Dataset, run: Run) -> Split:
     """The training, validation and test rows of ``run``: the same for every method."""
+    member = run.member is not None
     return split(
         dataset,
-        seed=run.seed,
+        seed=int(np.random.default_rng(_entropy(run, "split")).integers(2**62)) if member else run.seed,
         fold=run.fold,
         folds=study.folds,
         val_fraction=study.data.val_fraction,
@@ -83,15 +86,20 @@ def critical_classes(study: Study, dataset: Dataset) -> list[int]:
     return [dataset.classes.index(name) for name in names]
 
 
-def prepare(study: Study, dataset: Dataset, run: Run, rows: Split) -> tuple[Encoding, Classifier, Objective]:
-    """Encoding, untrained model and objective of ``run``; weights start the same for every method."""
+def prepare(
+    study: Study, dataset: Dataset, run: Run, rows: Split
+) -> tuple[Encoding, Classifier, tuple[Objective, ...]]:
+    """Encoding, untrained model and objectives of ``run``, phase by phase.
+
+    The weights start the same for every method.
+    """
     encoding = fit_encoding(dataset, rows.train, study.data.colour)
     with _random_stream(run, "weights"):
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
         counts, critical = dataset.counts(rows.train).tolist(), critical_classes(study, dataset)
         facts = catalog.Facts(counts, len(dataset.target), model, critical)
-        objective = catalog.method(run.method, facts)
-    return encoding, model, objective
+        objectives = catalog.objectives(run.method, facts)
+    return encoding, model, objectives
 
 
 def train_run(
@@ -104,22 +112,23 @@ def train_run(
 ) -> None:
     """Train ``run`` and leave everything that is kept of it in ``folder``; go on where it was interrupted."""
     rows = split_of(study, dataset, run)
-    encoding, model, objective = prepare(study, dataset, run, rows)
-    model, objective = model.to(device), objective.to(device)
+    encoding, model, objectives = prepare(study, dataset, run, rows)
+    model, objectives = model.to(device), tuple(one.to(device) for one in objectives)
+    objective = objectives[-1]
     batches = _batches(study, dataset, run, rows, encoding, device)
     weighted = objective.weighting is not None
     recorder = SampleRecorder(dataset.target, len(dataset.classes), weighted=weighted).to(device)
     unfinished = folder / "unfinished.pt"
-    write_text(folder / "config.json", json.dumps(run.model_dump(mode="json")))
+    write_text(folder / "config.json", json.dumps(run.model_dump(mode="json", exclude_none=True)))
     try:
         before = _rehearsal(study, run, model, objective, batches["train"], folder)
         with _random_stream(run, "training"):
-            progress = fit(
+            progress = fit_phases(
                 model,
-                objective,
+                objectives,
                 batches["train"],
                 study.training,
-                validate=_validation(study, dataset, batches, objective),
+                validate=_validation(study, dataset, batches),
                 recorder=recorder,
                 saved=unfinished,
                 on_epoch=on_epoch,
@@ -133,23 +142,27 @@ def train_run(
         for part, found in predictions.items():
             found.save(folder / f"{part}.npz")
         recorder.save(folder)
-        write_rows(folder / "history.csv", list(progress.history[-1]), progress.history)
+        columns = dict.fromkeys(column for row in progress.history for column in row)
+        write_rows(folder / "history.csv", list(columns), progress.history)
         counts = {part: dataset.counts(getattr(rows, part)).tolist() for part in ("train", "val", "test")}
         about = _facts(progress, before, model, device) | {"counts": counts}
         write_text(folder / "facts.json", json.dumps(about))
         _save_model(folder, study, run, dataset, encoding, model, objective)
-    unfinished.unlink(missing_ok=True)
+        if any(catalog.base_of(method) == run.method for method in study.methods):
+            unfinished.rename(folder / FIRST_PHASE)
+    for checkpoint in folder.glob(f"{unfinished.stem}*{unfinished.suffix}"):  # one for each phase
+        checkpoint.unlink()
 
 
 def _validation(
-    study: Study, dataset: Dataset, batches: dict[str, Batches], objective: Objective
-) -> Callable[[torch.nn.Module], Row] | None:
+    study: Study, dataset: Dataset, batches: dict[str, Batches]
+) -> Callable[[torch.nn.Module, Objective], Row] | None:
     """Figures of a model on the validation samples, by column of the history; None without such samples."""
     if "val" not in batches:
         return None
     critical = critical_classes(study, dataset)
 
-    def validate(model: torch.nn.Module) -> Row:
+    def validate(model: torch.nn.Module, objective: Objective) -> Row:
         predictions = predict(model, batches["val"], study.training, objective.outputs)
         found = measures(predictions, dataset.classes, critical, study.at_tpr)
         return {f"val_{name}": value for name, value in found.items()}
@@ -193,7 +206,9 @@ def _imbalance_of(data: Data, dataset: Dataset, run: Run) -> Callable[[Any], Any
     target, names = dataset.target.numpy(), dataset.classes
 
     def thin(rows: Any) -> Any:
-        generator = np.random.default_rng(_entropy(run, "imbalance"))
+        if run.member is not None:  # its own samples, while the rare classes are those of the ensemble
+            rows = np.random.default_rng(_entropy(run, "samples")).permutation(rows)
+        generator = np.random.default_rng(_entropy(run.model_copy(update={"member": None}), "imbalance"))
         return imbalance(word.name, target, rows, names, generator, **word.params)
 
     return thin
@@ -218,7 +233,8 @@ def _batches(
 
 def _entropy(run: Run, purpose: str) -> list[int]:
     """Seed of one independent stream of random numbers; the method is no part of it."""
-    return [run.seed, run.fold, *purpose.encode()]
+    member = [] if run.member is None else [run.member]
+    return [run.seed, run.fold, *member, *purpose.encode()]
 
 
 @contextmanager

@@ -117,10 +117,12 @@ class Store:
 
     def run_folder(self, run: Run) -> Path:
         """Where ``run`` is kept when it is whole."""
-        about = f"{run.method}|{run.seed}|{run.fold}"
+        about, member = f"{run.method}|{run.seed}|{run.fold}", ""
+        if run.member is not None:
+            about, member = f"{about}|{run.member}", f"_member{run.member}"
         digest = hashlib.sha256(about.encode()).hexdigest()[:8]
         name = re.sub(r"[^a-z0-9.]+", "-", str(run.method).lower()).strip("-.")[:40]
-        return self.folder / "runs" / f"{name}_seed{run.seed}_fold{run.fold}_{digest}"
+        return self.folder / "runs" / f"{name}_seed{run.seed}_fold{run.fold}{member}_{digest}"
 
     def unfinished_folder(self, run: Run) -> Path:
         """Where ``run`` is kept while it trains."""
@@ -195,12 +197,17 @@ class Store:
             np.save(temporary, group)
 
     def results(self) -> list[dict[str, str]]:
-        """Rows of ``results.csv``: method, seed, fold, split, metric, value."""
+        """Rows of ``results.csv``: method, seed, fold, split, metric, value.
+
+        In a study with ensembles also member, which is empty in the rows of whole ensembles.
+        """
         return read_rows(self.folder / "results.csv")
 
     def write_results(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Keep what :meth:`results` reads."""
-        write_rows(self.folder / "results.csv", ("method", "seed", "fold", "split", "metric", "value"), rows)
+        member = ["member"] if self.study.ensemble else []
+        columns = ["method", "seed", "fold", *member, "split", "metric", "value"]
+        write_rows(self.folder / "results.csv", columns, rows)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -236,4 +243,4 @@ def _refuse_another(there: Study, asked: Study, folder: Path) -> None:
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a run's numbers, flat: all but the methods and the number of seeds."""
     flat = {f"{part}.{key}": value for part in ("data", "training") for key, value in values[part].items()}
-    return flat | {key: values[key] for key in ("model", "seed", "folds", "critical", "at_tpr")}
+    return flat | {key: values[key] for key in ("model", "seed", "folds", "ensemble", "critical", "at_tpr")}

@@ -33,7 +33,7 @@ class NotFiniteError(ArithmeticError):
     """The loss or the output became infinite or not a number; training cannot go on."""
 
 
-def fit(
+def fit(  # noqa: PLR0913 - what is optional is given by name
     model: nn.Module,
     objective: Objective,
     train: Batches,
@@ -43,6 +43,7 @@ def fit(
     recorder: SampleRecorder | None = None,
     saved: Path | None = None,
     on_epoch: Callable[[Row], None] = lambda _: None,
+    before: int = 0,
 ) -> Progress:
     """Train ``model`` in place on ``objective`` and leave both as they were in the epoch to keep.
 
@@ -56,6 +57,7 @@ def fit(
         recorder: Keeps losses, margins and weights of the samples as they were.
         saved: File that takes the state after each epoch, and from which an interrupted training goes on.
         on_epoch: Called with each row of the history.
+        before: Epochs that the model was trained in phases before this one; the order of batches goes on.
 
     Raises:
         NotFiniteError: at the end of the epoch in which the loss stopped being finite.
@@ -70,7 +72,7 @@ def fit(
     train.set_presample(objective.presample)
     epochs = epochs_of(recipe, train)
     while progress.epoch < epochs and not _out_of_patience(progress, recipe):
-        train.set_epoch(progress.epoch)
+        train.set_epoch(before + progress.epoch)
         objective.start_epoch(progress.epoch, epochs)
         probability = objective.sampling()
         train.set_probabilities(None if probability is None else probability[train.rows])
@@ -85,7 +87,7 @@ def fit(
                 progress.best_epoch, progress.best_value = progress.epoch, value
                 if recipe.keep == "best":
                     progress.best_state = {"model": _copy(model), "objective": _copy(objective)}
-        progress.history.append({"epoch": progress.epoch} | row)
+        progress.history.append({"epoch": before + progress.epoch} | row)
         if saved is not None:
             save_checkpoint(saved, parts, progress)
         on_epoch(progress.history[-1])
