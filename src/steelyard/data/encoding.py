@@ -30,6 +30,7 @@ class Encoding(ABC):
     """What a model must know of the data that it was trained on, to be given other data."""
 
     classes: tuple[str, ...]
+    multilabel: bool = False  # whether a sample may have several of ``classes``
 
     @property
     @abstractmethod
@@ -51,9 +52,21 @@ class Encoding(ABC):
     def target(self, dataset: Dataset) -> Tensor:
         """(N,) class numbers as in training, whichever of its classes ``dataset`` has; -1 without labels.
 
+        Of a training with several labels per sample, (N, L); ``dataset`` must have all of its labels.
+
         Raises:
-            InputError: if ``dataset`` has a class that training had not.
+            InputError: if ``dataset`` has a class that training had not, or lacks a label.
         """
+        if dataset.classes and dataset.multilabel != self.multilabel:
+            kinds = ("one class", "several labels")
+            raise InputError(
+                f"{dataset.name}: expected {kinds[self.multilabel]} per sample, as in training, "
+                f"got {kinds[dataset.multilabel]}."
+            )
+        if self.multilabel:
+            if not dataset.classes:
+                return dataset.target[:, None].expand(-1, len(self.classes))
+            return dataset.select_classes(self.classes).target
         number = [self.classes.index(one_of("class", name, self.classes)) for name in dataset.classes]
         return torch.tensor([*number, -1])[dataset.target]  # the last one answers to -1
 
@@ -70,11 +83,11 @@ class Encoding(ABC):
         """The encoding that :meth:`to_json` wrote; executes no code."""
         fields: dict[str, Any] = json.loads(text)
         kind = fields.pop("kind")
-        fields["classes"] = tuple(fields["classes"])
+        common = {"classes": tuple(fields.pop("classes")), "multilabel": fields.pop("multilabel", False)}
         if kind == ImageEncoding.__name__:
-            return ImageEncoding(**{name: tuple(value) for name, value in fields.items()})
+            return ImageEncoding(**common, **{name: tuple(value) for name, value in fields.items()})
         return TableEncoding(
-            classes=fields["classes"],
+            **common,
             numbers=tuple(NumberColumn(**column) for column in fields["numbers"]),
             texts=tuple(TextColumn(c["name"], tuple(c["categories"])) for c in fields["texts"]),
         )
@@ -199,14 +212,15 @@ def fit_encoding(dataset: Dataset, rows: Rows) -> Encoding:
     """
     if not len(rows):
         raise InputError(f"{dataset.name}: expected training rows, got none.")
+    common: dict[str, Any] = {"classes": dataset.classes, "multilabel": dataset.multilabel}
     if isinstance(dataset.x, Table):
         table = dataset.x.take(rows)
         numbers = map(_number_column, table.numeric_names, table.numeric.T)
         texts = map(_text_column, table.categorical_names, table.categorical.T)
-        return TableEncoding(classes=dataset.classes, numbers=tuple(numbers), texts=tuple(texts))
+        return TableEncoding(**common, numbers=tuple(numbers), texts=tuple(texts))
     mean, std = _mean_and_std(dataset.x, rows)
     height, width = dataset.x.shape[2:]
-    return ImageEncoding(classes=dataset.classes, size=(height, width), mean=mean, std=std)
+    return ImageEncoding(**common, size=(height, width), mean=mean, std=std)
 
 
 def _number_column(name: str, values: NDArray[np.float64]) -> NumberColumn:
