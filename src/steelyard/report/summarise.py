@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from steelyard.metrics import wilson_interval
-from steelyard.report import headline
+from steelyard.report import headline, labels
 from steelyard.report.comparison import against_baseline, tied_with_best
 from steelyard.report.measures import measures
 from steelyard.report.resample import resample
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 def summarise(evidence: Evidence) -> Summary:
     """Work out every number of the page; the same store always gives the same summary."""
     study = evidence.store.study
-    columns = _present(evidence, measures(bool(evidence.critical), study.at_tpr))
+    every = measures(bool(evidence.critical), study.at_tpr, multilabel=evidence.multilabel)
+    columns = _present(evidence, every)
     rows = _rows(evidence, columns)
     tested = ("fpr_at_tpr", "auc", "balanced_accuracy", "accuracy")[0 if evidence.critical else 2 :]
+    counts: dict[str, list[int]] = evidence.facts["counts"]
     runs = [run for scored in evidence.finished.values() for run in scored]
     index = _tested([run.test.index for run in runs])
     found = Summary(
@@ -39,8 +41,13 @@ def summarise(evidence: Evidence) -> Summary:
         measures=columns,
         methods=rows,
         comparisons=against_baseline(evidence, resample(evidence), tested),
-        classes=tuple(_class_row(evidence, c) for c in range(len(evidence.classes))),
-        disagreements=tuple(_disagreement(evidence, name) for name in _others(evidence)),
+        classes=labels.rows(evidence)
+        if evidence.multilabel
+        else tuple(_class_row(evidence, c) for c in range(len(evidence.classes))),
+        samples=evidence.facts.get("samples", {part: sum(each) for part, each in counts.items()}),
+        disagreements=()
+        if evidence.multilabel
+        else tuple(_disagreement(evidence, name) for name in _others(evidence)),
         costs=tuple(_cost(name, scored) for name, scored in evidence.finished.items()),
         failures=tuple(
             Failure(str(one.run.method), one.run.seed, one.run.fold, (one.failure or "").strip())
@@ -81,18 +88,12 @@ def _rows(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Row, ...]:
     rows = []
     for name in [*evidence.methods, *free]:
         figures = evidence.figures.get(name, {})
-        cells = {one.key: _cell(list(figures.get(one.key, {}).values())) for one in columns}
+        cells = {one.key: Cell.of(list(figures.get(one.key, {}).values())) for one in columns}
         runs = len({key for values in figures.values() for key in values})
         rows.append(Row(name, name in evidence.methods, runs, failed.count(name), cells))
     for column in columns:
         _mark(evidence, column, rows)
     return tuple(rows)
-
-
-def _cell(values: list[float]) -> Cell:
-    there = [value for value in values if math.isfinite(value)]
-    mean = float(np.mean(there)) if there else math.nan
-    return Cell(mean, float(np.std(there, ddof=1)) if len(there) > 1 else math.nan, len(there))
 
 
 def _mark(evidence: Evidence, column: Measure, rows: list[Row]) -> None:
