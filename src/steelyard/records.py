@@ -2,8 +2,8 @@
 
 Letters, everywhere the same: N samples, C classes. ``logits`` (N, C) are raw scores, ``target`` (N,) int64
 class numbers, ``index`` (N,) int64 the rows of the samples in their data set, ``weight`` (N,) >= 0, of mean 1
-unless the weighting says otherwise. Where a sample may have several labels (multi-label), ``target`` (N, L) int64
-holds a 1 for each of L labels that it has and a 0 for the others, and ``logits`` are (N, L).
+unless the weighting says otherwise. Where a sample may have several labels (multi-label), ``target`` (N, L)
+int64 holds a 1 for each of L labels that it has and a 0 for the others, and ``logits`` are (N, L).
 """
 
 from __future__ import annotations

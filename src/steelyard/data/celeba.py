@@ -30,9 +30,9 @@ def read_celeba(
 ) -> Dataset:
     """The images in ``folder`` and, as labels of 0 and 1, their attributes.
 
-    ``list_attr_celeba.txt`` gives the number of images, the names of the attributes, and for each image its file
-    and -1 or 1 for each attribute. ``list_eval_partition.txt`` gives for each image 0 (train), 1 (val) or
-    2 (test); without it parts are drawn. The images lie in ``img_align_celeba/``, or beside the lists.
+    ``list_attr_celeba.txt`` gives the number of images, the names of the attributes, and for each image its
+    file and -1 or 1 for each attribute. ``list_eval_partition.txt`` gives for each image 0 (train), 1 (val)
+    or 2 (test); without it parts are drawn. The images lie in ``img_align_celeba/``, or beside the lists.
 
     References:
         Liu, Luo, Wang, Tang, "Deep learning face attributes in the wild", ICCV 2015.
@@ -66,8 +66,8 @@ def _attributes(path: Path) -> tuple[list[str], tuple[str, ...], NDArray[np.int6
     rows = [line.split() for line in lines[2:] if line.strip()]
     if not rows or lines[0].strip() != str(len(rows)):
         raise InputError(
-            f"{path}: expected the number of images in the first line, the names of the attributes in the second "
-            f"and a line per image below, got {lines[0].strip()!r} above {len(rows)} images."
+            f"{path}: expected the number of images in the first line, the names of the attributes in the "
+            f"second and a line per image below, got {''.join(lines[:1]).strip()!r} above {len(rows)} images."
         )
     classes = tuple(lines[1].split())
     for name, *values in rows:

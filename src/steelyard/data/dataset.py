@@ -45,8 +45,9 @@ class Table:
 class Dataset:
     """Samples, their classes and what the source says of them.
 
-    A data set without labels, as one has it for prediction, has no ``classes`` and targets of -1. Where a sample
-    may have several labels (multi-label), ``target`` is (N, L) of 0 and 1, and ``classes`` are the labels' names.
+    A data set without labels, as one has it for prediction, has no ``classes`` and targets of -1. Where a
+    sample may have several labels (multi-label), ``target`` is (N, L) of 0 and 1, and ``classes`` names the
+    labels.
 
     >>> x = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     >>> data = Dataset("toy", x, torch.tensor([0, 1, 1]), ("ok", "rare"))

@@ -83,9 +83,12 @@ class Encoding(ABC):
         """The encoding that :meth:`to_json` wrote; executes no code."""
         fields: dict[str, Any] = json.loads(text)
         kind = fields.pop("kind")
-        common = {"classes": tuple(fields.pop("classes")), "multilabel": fields.pop("multilabel", False)}
+        common: dict[str, Any] = {
+            "classes": tuple(fields.pop("classes")),
+            "multilabel": fields.pop("multilabel", False),
+        }
         if kind == ImageEncoding.__name__:
-            return ImageEncoding(**common, **{name: tuple(value) for name, value in fields.items()})
+            return ImageEncoding(**common | {name: tuple(value) for name, value in fields.items()})
         return TableEncoding(
             **common,
             numbers=tuple(NumberColumn(**column) for column in fields["numbers"]),

@@ -49,13 +49,14 @@ def over_labels(loss: Tensor) -> Tensor:
 def binary_margin_cross_entropy(logits: Tensor, target: Tensor, margin: Tensor) -> Tensor:
     """Binary cross-entropy of each label after its logit is moved by a margin against the truth, summed.
 
-    ``logits`` and ``target`` of 0 and 1 are (N, L). ``margin`` >= 0, in units of the logits, is one that
-    broadcasts to (N, L): (L,) one a label, or one a sample and label. With y = 1 where a label is there and -1
-    where it is not, the loss is ``sum_l log(1 + exp(margin_l - y_l z_l))``; margin 0 is plain.
+    ``logits`` and ``target`` of 0 and 1 are (N, L). ``margin`` >= 0, in units of the logits, is (L,), one a
+    label, or (N, L). With y = 1 where a label is there and -1 where it is not, the loss is
+    ``sum_l log(1 + exp(margin_l - y_l z_l))``; margin 0 is :func:`binary_cross_entropy`.
 
-    The binary form of the additive margin: what :func:`ldam` is to cross-entropy.
+    The additive margin in its binary form: what :func:`ldam` is to cross-entropy.
 
-    >>> binary_margin_cross_entropy(torch.tensor([[0.5, -1.0]]), torch.tensor([[1, 0]]), torch.tensor([0.5, 1.0]))
+    >>> logits, margin = torch.tensor([[0.5, -1.0]]), torch.tensor([0.5, 1.0])
+    >>> binary_margin_cross_entropy(logits, torch.tensor([[1, 0]]), margin)
     tensor([1.3863])
     """
     z = at_least_float32(logits)

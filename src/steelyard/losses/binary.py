@@ -53,7 +53,7 @@ class BinaryCrossEntropy(Loss):
 
 
 class _PerLabel(BinaryCrossEntropy):
-    """A binary loss, label by label, summed as binary cross-entropy is; a subclass defines :meth:`per_label`."""
+    """A binary loss, label by label, summed over labels; a subclass defines :meth:`per_label`."""
 
     def per_label(self, logits: Tensor, target: Tensor) -> Tensor:
         """The losses before they are summed, in the shape of the logits."""
@@ -90,17 +90,17 @@ class BinaryFocal(_PerLabel):
 
 
 class _CountedLabels(_PerLabel):
-    """A loss that knows how many training samples have, and have not, each label: buffer (2, L), have not first."""
+    """A loss that knows how many training samples have each label, and how many have it not."""
 
-    side_counts: Tensor
+    side_counts: Tensor  # (2, L): without, with
 
     def __init__(self, class_counts: Counts, absent_counts: Counts, reduction: Reduction = "none") -> None:
         super().__init__(reduction)
         present, absent = (torch.as_tensor(counts) for counts in (class_counts, absent_counts))
-        if present.ndim != 1 or present.shape != absent.shape or bool((torch.stack([present, absent]) < 0).any()):
+        if present.ndim != 1 or present.shape != absent.shape or bool(((present < 0) | (absent < 0)).any()):
             raise check.InputError(
-                "expected class_counts and absent_counts, how many training samples have and have not each of "
-                f"L labels, got {class_counts!r} and {absent_counts!r}."
+                "class_counts and absent_counts must say how many training samples have, and have not, each "
+                f"of L labels, got {class_counts!r} and {absent_counts!r}."
             )
         self.register_buffer("side_counts", torch.stack([absent, present]).long())
 
@@ -109,8 +109,8 @@ class _CountedLabels(_PerLabel):
         super().check_input(logits, target)
         if logits.ndim != 2 or logits.shape[1] != self.side_counts.shape[1]:
             raise check.InputError(
-                f"expected logits of shape (N, {self.side_counts.shape[1]}), a column for each label that was "
-                f"counted, got {tuple(logits.shape)}."
+                f"expected logits of shape (N, {self.side_counts.shape[1]}), a column for each label that "
+                f"was counted, got {tuple(logits.shape)}."
             )
 
 
@@ -120,7 +120,7 @@ class WeightedBinaryCrossEntropy(_CountedLabels):
     Args:
         class_counts: (L,) training samples that have each label.
         absent_counts: (L,) training samples that have it not.
-        share: > 0; a sample with the label weighs ``share`` times the samples without per one with it, and the
+        share: > 0; a sample with the label weighs ``share`` times the samples without per one with it, the
             others 1, as ``pos_weight`` of :class:`torch.nn.BCEWithLogitsLoss`.
         reduction: as in :class:`Loss`.
 
@@ -172,14 +172,14 @@ class BalancedBinaryCrossEntropy(_CountedLabels):
 class BinaryMargin(_CountedLabels):
     """Binary cross-entropy of each label that asks the label's rarer side for a margin.
 
-    The rarer side are the samples with the label, or, of a label that most samples have, those without; of equals
-    the former. Its region grows by the margin. See :func:`steelyard.functional.binary_margin_cross_entropy`.
+    The rarer side are the samples with the label or, of a label that most samples have, those without it; of
+    equals the former. Its region grows. See :func:`steelyard.functional.binary_margin_cross_entropy`.
 
     Args:
         class_counts: (L,) training samples that have each label.
         absent_counts: (L,) training samples that have it not.
-        margin: >= 0, in units of the logits: one for all labels, or (L,) one each. It is kept as the (L,) buffer
-            ``margin``, which may be set anew during training.
+        margin: >= 0, in units of the logits: one for all labels, or (L,), one each. It is kept as the (L,)
+            buffer ``margin``, which may be set anew during training.
         reduction: as in :class:`Loss`.
 
     >>> BinaryMargin([10], [90], margin=0.5)(torch.tensor([[-0.5], [0.5]]), torch.tensor([[0], [1]]))
@@ -200,7 +200,8 @@ class BinaryMargin(_CountedLabels):
         each = torch.as_tensor(margin, dtype=torch.float32)
         if each.shape not in ((), (labels,)) or not bool(((each >= 0) & each.isfinite()).all()):
             raise check.InputError(
-                f"margin must be a finite number of at least 0, or {labels} of them, one per label, got {margin!r}."
+                f"margin must be a finite number of at least 0, or {labels} of them, one per label, "
+                f"got {margin!r}."
             )
         self.register_buffer("margin", each.expand(labels).clone())
 

@@ -32,7 +32,9 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         found["classes"] = [tallies.class_counts(summary), tallies.labels(summary, looks)]
     else:
         found["classes"] = [tallies.class_counts(summary), tallies.recall(summary, looks)]
-        found["confusion"] = [tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)]
+        found["confusion"] = [
+            tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)
+        ]
         found["calibration"] = [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)]
     if evidence.critical:
         found["operating"] = [curves.roc(evidence, looks), curves.precision_recall(evidence, looks)]

@@ -145,8 +145,8 @@ def _share(weight: Weights, holds: NDArray[np.float32]) -> Values:
 def _units(evidence: Evidence, runs: list[Scored]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Unit of every row of the data set, and the class (stratum) of every unit.
 
-    A unit is a sample, or a group where the data is grouped; a group counts for its rarest class, and a sample
-    of several labels for its rarest label.
+    A unit is a sample, or a group where the data is grouped; a group counts for its rarest class, and a
+    sample of several labels for its rarest label.
     """
     index = np.concatenate([run.test.index for run in runs])
     target = np.concatenate([run.test.target for run in runs])

@@ -51,7 +51,7 @@ def class_counts(summary: Summary) -> Plot:
     )
     return Plot(
         "class_counts",
-        "Training samples per class",
+        f"Training samples per {'label' if summary.multilabel else 'class'}",
         finding,
         drawing,
         ("class", "train", "val", "test"),
@@ -99,8 +99,8 @@ def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
 
 
 def labels(summary: Summary, looks: Mapping[str, Look]) -> Plot:
-    """Balanced accuracy of every label by every method, with the spread between runs; the worst at the bottom."""
-    ordered = sorted((one for one in summary.classes if isinstance(one, LabelRow)), key=_worst)
+    """Balanced accuracy of every label by every method, the worst at the bottom."""
+    ordered = sorted((one for one in summary.classes if isinstance(one, LabelRow)), key=_over_methods)
     drawn = ordered[:MOST_CLASSES]
     methods = [one.method for one in drawn[0].figures]
     with axes(_height(len(drawn), each=0.16 + 0.09 * len(methods))) as (figure, ax):
@@ -130,19 +130,16 @@ def labels(summary: Summary, looks: Mapping[str, Look]) -> Plot:
         for each in one.figures
         for cell in (each.balanced_accuracy,)
     ]
-    worst = [
-        f"{called(one.name)} ({' / '.join(f'{100 * each.balanced_accuracy.mean:.1f}' for each in one.figures)} %)"
-        for one in ordered[:3]
-    ]
+    worst = joined([f"{called(one.name)} ({100 * _over_methods(one):.1f} %)" for one in ordered[:3]])
     left = len(ordered) - MOST_CLASSES
     rest = f" The {MOST_CLASSES} worst of {len(ordered)} labels are drawn." if left > 0 else ""
-    finding = f"By the mean over methods the worst are {joined(worst)}; in order: {joined(methods)}.{rest}"
+    finding = f"The lowest means over the methods are those of {worst}.{rest}"
     columns = ("label", "method", "balanced_accuracy", "sd", "auc", "average_precision")
     return Plot("labels", "Balanced accuracy per label", finding, drawing, columns, rows)
 
 
-def _worst(one: LabelRow) -> float:
-    """Mean balanced accuracy over methods; labels without one last."""
+def _over_methods(one: LabelRow) -> float:
+    """Mean balanced accuracy over methods; infinite, so that it comes last, where it is not known."""
     means = [each.balanced_accuracy.mean for each in one.figures]
     return float(np.nan_to_num(np.mean(means), nan=np.inf))
 
@@ -212,7 +209,8 @@ def _class_weights(evidence: Evidence, name: str, number: int, stored: list[dict
         for c in range(len(sizes))
     ]
     columns = ("method", "epoch", "class", "mean_weight")
-    return Plot(f"class_weights_{number}", f"Mean weight per class: {name}", finding, drawing, columns, rows)
+    noun = "label" if evidence.multilabel else "class"
+    return Plot(f"class_weights_{number}", f"Mean weight per {noun}: {name}", finding, drawing, columns, rows)
 
 
 def _matrix(ax: Axes, share: np.ndarray, *, raster: bool) -> None:

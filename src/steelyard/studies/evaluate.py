@@ -76,7 +76,9 @@ def _measures_of_labels(predictions: Predictions, labels: Sequence[str]) -> Meas
         "balanced_accuracy": metrics.balanced_accuracy_per_label(target, decision),
         "auc": np.array([metrics.auc(*pair) for pair in pairs]),
         "average_precision": np.array([metrics.average_precision(*pair) for pair in pairs]),
-        "f1": np.array([metrics.f1_per_class(*pair, 2)[1] for pair in zip(target.T, decision.T, strict=True)]),
+        "f1": np.array(
+            [metrics.f1_per_class(*pair, 2)[1] for pair in zip(target.T, decision.T, strict=True)]
+        ),
     }
     found = {
         "accuracy": float((target == decision).mean()),
@@ -135,7 +137,9 @@ def _with_free_choices(stored: StoredRun, study: Study) -> Iterator[tuple[str, d
     name = str(stored.run.method)
     held_out = {part: stored.predictions(part) for part in study.parts}
     yield name, held_out
-    if held_out["test"].multilabel:  # the choices below change the balance between classes that exclude each other
+    if held_out[
+        "test"
+    ].multilabel:  # the choices below change the balance between classes that exclude each other
         return
     counts = np.asarray(stored.facts()["counts"]["train"], dtype=np.float64)
     priors = counts / counts.sum()

@@ -126,7 +126,7 @@ def _named(predictions: Predictions, classes: Sequence[str]) -> list[str]:
     """The class that each sample is decided for, or its labels."""
     if predictions.multilabel:
         there = predictions.decision == 1
-        return [" ".join(name for name, has in zip(classes, row, strict=True) if has) for row in there]
+        return ["; ".join(name for name, has in zip(classes, row, strict=True) if has) for row in there]
     return [classes[c] for c in predictions.decision]
 
 
