@@ -201,6 +201,7 @@ def methods() -> None:
 
     for title, table in (
         ("Losses", catalog.LOSSES),
+        ("Losses where a sample may have several labels", catalog.LABEL_LOSSES),
         ("Weightings (of any loss)", catalog.WEIGHTINGS),
         ("Constraints (beside any loss)", catalog.CONSTRAINTS),
         ("Models", catalog.MODELS),

@@ -38,11 +38,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     tensor([1.3863])
     """
     z = at_least_float32(logits)
-    return over_labels(F.binary_cross_entropy_with_logits(z, target.to(z), reduction="none"))
-
-
-def over_labels(loss: Tensor) -> Tensor:
-    """(N,) sums of losses (N, L) over the labels; losses (N,) as they are."""
+    loss = F.binary_cross_entropy_with_logits(z, target.to(z), reduction="none")
     return loss.sum(1) if loss.ndim > 1 else loss
 
 
@@ -59,8 +55,8 @@ def binary_margin_cross_entropy(logits: Tensor, target: Tensor, margin: Tensor) 
     >>> binary_margin_cross_entropy(logits, torch.tensor([[1, 0]]), margin)
     tensor([1.3863])
     """
-    z = at_least_float32(logits)
-    return over_labels(F.softplus(margin - torch.where(target > 0, z, -z)))
+    y = target.to(at_least_float32(logits))
+    return binary_cross_entropy(logits + margin * (1 - 2 * y), y)
 
 
 def weighted_cross_entropy(logits: Tensor, target: Tensor, class_weight: Tensor) -> Tensor:

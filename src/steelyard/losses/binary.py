@@ -10,7 +10,7 @@ from torch import Tensor
 
 from steelyard import _checks as check
 from steelyard import functional
-from steelyard.functional.per_sample import at_least_float32, focal_of_cross_entropy, over_labels
+from steelyard.functional.per_sample import at_least_float32, focal_of_cross_entropy
 from steelyard.losses.loss import Loss, Reduction
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class _PerLabel(BinaryCrossEntropy):
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
         """The (N,) losses."""
         z = at_least_float32(logits)
-        return over_labels(self.per_label(z, target.to(z)))
+        loss = self.per_label(z, target.to(z))
+        return loss.sum(1) if loss.ndim > 1 else loss
 
     def per_sample_and_grad(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """By autograd: the closed form is that of plain binary cross-entropy alone."""

@@ -1,4 +1,4 @@
-"""Several labels per sample: each label in numbers, and the measures under resampling weights."""
+"""Several labels per sample: their measures under resampling weights."""
 
 from __future__ import annotations
 
@@ -6,34 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from steelyard.report.summary import Cell, LabelFigures, LabelRow
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from steelyard.report.evidence import Evidence, Scored
+    from steelyard.report.evidence import Scored
 
     Values = NDArray[np.float64]
-
-
-def rows(evidence: Evidence) -> tuple[LabelRow, ...]:
-    """Each label, with the samples that have it and how every finished method does on it."""
-    return tuple(
-        LabelRow(
-            name=name,
-            critical=False,
-            counts={part: int(values[place]) for part, values in evidence.facts["counts"].items()},
-            recall=(),
-            figures=tuple(_figures(evidence, method, name) for method in evidence.finished),
-        )
-        for place, name in enumerate(evidence.classes)
-    )
-
-
-def _figures(evidence: Evidence, method: str, label: str) -> LabelFigures:
-    found = evidence.figures.get(method, {})
-    measures = ("balanced_accuracy", "auc", "average_precision")
-    return LabelFigures(method, *(Cell.of(found.get(f"{one}[{label}]", {}).values()) for one in measures))
 
 
 def rarest_label(target: NDArray[np.int64]) -> NDArray[np.int64]:

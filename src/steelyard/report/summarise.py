@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from steelyard.metrics import wilson_interval
-from steelyard.report import headline, labels
+from steelyard.report import headline
 from steelyard.report.comparison import against_baseline, tied_with_best
 from steelyard.report.measures import measures
 from steelyard.report.resample import resample
-from steelyard.report.summary import Cell, ClassRow, Cost, Disagreement, Failure, Recall, Row, Summary
+from steelyard.report.summary import (
+    Cell,
+    ClassRow,
+    Cost,
+    Disagreement,
+    Failure,
+    LabelFigures,
+    LabelRow,
+    Recall,
+    Row,
+    Summary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,9 +52,10 @@ def summarise(evidence: Evidence) -> Summary:
         measures=columns,
         methods=rows,
         comparisons=against_baseline(evidence, resample(evidence), tested),
-        classes=labels.rows(evidence)
-        if evidence.multilabel
-        else tuple(_class_row(evidence, c) for c in range(len(evidence.classes))),
+        classes=tuple(
+            (_label_row if evidence.multilabel else _class_row)(evidence, c)
+            for c in range(len(evidence.classes))
+        ),
         samples=evidence.facts.get("samples", {part: sum(each) for part, each in counts.items()}),
         disagreements=()
         if evidence.multilabel
@@ -118,6 +130,18 @@ def _class_row(evidence: Evidence, c: int) -> ClassRow:
     counts = {part: int(values[c]) for part, values in evidence.facts["counts"].items()}
     recalls = [_recall(evidence, name, scored, c) for name, scored in evidence.finished.items()]
     return ClassRow(evidence.classes[c], c in evidence.critical, counts, tuple(recalls))
+
+
+def _label_row(evidence: Evidence, label: int) -> LabelRow:
+    name = evidence.classes[label]
+
+    def figures(method: str) -> LabelFigures:
+        found = evidence.figures.get(method, {})
+        measures = ("balanced_accuracy", "auc", "average_precision")
+        return LabelFigures(method, *(Cell.of(found.get(f"{one}[{name}]", {}).values()) for one in measures))
+
+    counts = {part: int(values[label]) for part, values in evidence.facts["counts"].items()}
+    return LabelRow(name, False, counts, (), tuple(map(figures, evidence.finished)))
 
 
 def _recall(evidence: Evidence, name: str, runs: Sequence[Scored], c: int) -> Recall:
