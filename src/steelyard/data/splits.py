@@ -130,10 +130,10 @@ def _dealt(
                 f"{dataset.name}: the class {name!r} has {number} {units} for {needs}; "
                 f"it needs at least {sum(share.least for share in shares)}, or leave the class out."
             )
-    if group is None and not dataset.multilabel:
-        dealt = _deal(target, shares, rng)
+    if dataset.multilabel:
+        dealt = _deal_labels(member, np.arange(len(rows)) if group is None else group, shares, rng)
     else:
-        dealt = _deal_groups(member, np.arange(len(rows)) if group is None else group, shares, rng)
+        dealt = _deal(target, shares, rng) if group is None else _deal_groups(target, group, shares, rng)
     for name, mine in zip(names, member.T, strict=True):
         if len(np.unique(dealt[mine])) < len(shares):
             raise InputError(
@@ -169,14 +169,36 @@ def _deal(target: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> R
     return dealt
 
 
-def _deal_groups(
+def _deal_labels(
     member: NDArray[np.bool_], group: Rows, shares: Sequence[_Share], rng: np.random.Generator
 ) -> Rows:
-    """Greedy: groups of the rarest class first, large before small, each to the part that lacks it most."""
+    """Greedy: groups that hold the rarest label first, each to the part that lacks most of what it holds.
+
+    Iterative stratification (Sechidis, Tsoumakas, Vlahavas, ECML PKDD 2011) with two changes: the order of
+    the labels is fixed at the start, and all that a group holds decides on its part, not the rarest alone.
+    """
     total = member.sum(axis=0)
     groups, number = np.unique(group, return_inverse=True)
-    held = np.zeros((len(groups), len(total)), dtype=np.int64)  # samples of each class in each group
+    held = np.zeros((len(groups), len(total)), dtype=np.int64)  # samples with, and without, each label
     np.add.at(held, number, member)
+    rarity = total.argsort(kind="stable").argsort()
+    rarest = np.where(held > 0, rarity, len(total)).min(axis=1)
+    shuffled = rng.permutation(len(groups))
+    wanted = np.outer([share.part for share in shares], total)  # (P, 2 L)
+    lacking = wanted.copy()
+    part = np.empty(len(groups), dtype=np.int64)
+    for g in shuffled[np.lexsort((-held.sum(axis=1)[shuffled], rarest[shuffled]))]:
+        part[g] = ((lacking / wanted) @ held[g]).argmax()
+        lacking[part[g]] -= held[g]
+    return part[number]
+
+
+def _deal_groups(target: Rows, group: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> Rows:
+    """Greedy: groups of the rarest class first, large before small, each to the part that lacks it most."""
+    total = np.bincount(target)
+    groups, number = np.unique(group, return_inverse=True)
+    held = np.zeros((len(groups), len(total)), dtype=np.int64)  # samples of each class in each group
+    np.add.at(held, (number, target), 1)
     rarity = total.argsort(kind="stable").argsort()
     rarest = np.where(held > 0, rarity, len(total)).argmin(axis=1)
     shuffled = rng.permutation(len(groups))
