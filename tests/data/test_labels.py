@@ -86,8 +86,8 @@ def test_without_a_partition_parts_are_drawn_and_without_labels_all_images_are_r
     [
         ("list_attr_celeba.txt", ("6\n", "7\n"), r"got '7' above 6 images"),
         ("list_attr_celeba.txt", ("000002.png", "000001.png"), r"each image once"),
-        ("list_attr_celeba.txt", ("Bald ", ""), r"each of the 2 attributes of 000001\.png, got 3 values"),
-        ("list_attr_celeba.txt", (" 1", " 2"), r"got 3 values, some of them others"),
+        ("list_attr_celeba.txt", ("Bald ", ""), r"each of the 2 attributes of 000001\.png, got -?1 -?1 -?1"),
+        ("list_attr_celeba.txt", (" 1", " 2"), r"the 3 attributes of 0+\d\.png, got .*2"),
         ("list_attr_celeba.txt", ("000002.png", "000009.png"), r"a line for each image, got none for 000009"),
         ("list_eval_partition.txt", ("000001.png 0", "000001.png 3"), r"0 \(train\).*got '000001\.png 3'"),
         ("list_eval_partition.txt", ("000001.png 0\n", ""), r"a line for each image, got none for 000001"),
@@ -207,8 +207,8 @@ def test_every_label_is_as_frequent_in_every_part(labels: Array, seed: int, grou
     if group is not None:
         assert not set(group[parts.train]) & set(group[parts.test])
     off = [abs(data.counts(parts.test)[c] - 0.25 * number) for c, number in enumerate(data.counts())]
-    assert max(off) <= (4 if grouped else 3)
-    assert abs(len(parts.test) - 0.25 * len(labels)) <= 2
+    assert max(off) <= (6 if grouped else 3)
+    assert abs(len(parts.test) - 0.25 * len(labels)) <= (6 if grouped else 2)
 
 
 def test_the_test_part_is_the_same_for_every_seed_and_folds_cover_all_once() -> None:

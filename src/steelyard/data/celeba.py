@@ -62,25 +62,27 @@ def read_celeba(
 
 def _attributes(path: Path) -> tuple[list[str], tuple[str, ...], NDArray[np.int64]]:
     """File names (N,), names of the attributes (L,) and (N, L) of 0 and 1."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [line.split() for line in lines[2:] if line.strip()]
-    if not rows or lines[0].strip() != str(len(rows)):
+    number, header, *lines = [*path.read_text(encoding="utf-8").split("\n"), "", ""]
+    lines = [line for line in lines if line.strip()]
+    if not lines or number.strip() != str(len(lines)):
         raise InputError(
             f"{path}: expected the number of images in the first line, the names of the attributes in the "
-            f"second and a line per image below, got {''.join(lines[:1]).strip()!r} above {len(rows)} images."
+            f"second and a line per image below, got {number.strip()!r} above {len(lines)} images."
         )
-    classes = tuple(lines[1].split())
-    for name, *values in rows:
+    classes = tuple(header.split())
+    names, target = [], np.empty((len(lines), len(classes)), dtype=np.int64)
+    for row, line in enumerate(lines):
+        name, *values = line.split()
         if len(values) != len(classes) or not set(values) <= {"-1", "1"}:
             raise InputError(
                 f"{path}: expected -1 or 1 for each of the {len(classes)} attributes of {name}, "
-                f"got {len(values)} values{'' if set(values) <= {'-1', '1'} else ', some of them others'}."
+                f"got {' '.join(values)}."
             )
-    signs = np.array([values for _, *values in rows], dtype=np.int64)
-    names = [name for name, *_ in rows]
+        names.append(name)
+        target[row] = [value == "1" for value in values]
     if len(set(names)) < len(names):
         raise InputError(f"{path}: expected each image once, got some of them twice.")
-    return names, classes, (signs + 1) // 2
+    return names, classes, target
 
 
 def _parts(path: Path, names: list[str]) -> dict[str, str]:

@@ -56,7 +56,7 @@ def summarise(evidence: Evidence) -> Summary:
             (_label_row if evidence.multilabel else _class_row)(evidence, c)
             for c in range(len(evidence.classes))
         ),
-        samples=evidence.facts.get("samples", {part: sum(each) for part, each in counts.items()}),
+        samples=evidence.facts.get("samples", {part: sum(counts[part]) for part in ("train", "val", "test")}),
         disagreements=()
         if evidence.multilabel
         else tuple(_disagreement(evidence, name) for name in _others(evidence)),
