@@ -133,7 +133,7 @@ def test_the_page_shows_labels_and_nothing_that_does_not_apply(store: Store) -> 
 
 def test_the_terminal_shows_the_leading_measures(store: Store) -> None:
     headings = [str(column.header) for column in terminal_table(report.write(store)).columns]
-    assert headings[1:4] == ["Balanced accuracy, %", "Mean AUC", "Mean average precision"]
+    assert headings[1:4] == ["Mean balanced accuracy, %", "Mean AUC", "Mean average precision"]
 
 
 def test_weights_stand_for_repeated_samples(store: Store) -> None:

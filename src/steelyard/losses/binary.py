@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class BinaryCrossEntropy(Loss):
-    """Cross-entropy of independent yes-or-no labels, :func:`steelyard.functional.binary_cross_entropy`.
+    """Cross-entropy of independent yes-or-no labels, summed over them.
 
-    Logits are (N,), or (N, L) for L labels of each sample; targets in [0, 1] have the same shape. A sample's
-    loss is the sum over its labels, so its squared gradient norm is that sum over labels too.
+    See :func:`steelyard.functional.binary_cross_entropy`. Logits are (N,), or (N, L) for L labels of each
+    sample; targets in [0, 1] have the same shape. A sample's loss is the sum over its labels, so its squared
+    gradient norm is that sum over labels too.
 
     >>> import torch
     >>> BinaryCrossEntropy()(torch.zeros(2, 3), torch.tensor([[0, 1, 1], [0, 0, 0]]))

@@ -82,7 +82,7 @@ def _of_labels() -> tuple[Measure, ...]:
     area = "chance that a sample with a label scores above one without it, averaged over the labels"
     precision = "average precision of each label, averaged"
     return (
-        Measure("balanced_accuracy", "Balanced accuracy", "higher", balanced),
+        Measure("balanced_accuracy", "Mean balanced accuracy", "higher", balanced),
         Measure("mean_auc", "Mean AUC", "higher", area, percent=False),
         Measure("mean_average_precision", "Mean average precision", "higher", precision, percent=False),
         Measure("mean_f1", "Mean F1", "higher", "F1 of each label, averaged"),
