@@ -140,6 +140,8 @@ def test_weights_stand_for_repeated_samples(store: Store) -> None:
     run = reading.read(store).finished["focal"][0]
     weight = np.random.default_rng(1).integers(0, 3, (5, 120)).astype(np.float32)
     found = PreparedLabels(run).measures(weight)
+    none = PreparedLabels(run).measures(np.zeros((1, 120), np.float32))
+    assert np.isnan([*none["balanced_accuracy"], *none["accuracy"]]).all()
     for b, times in enumerate(weight.astype(int)):
         target, decision = (np.repeat(each, times, axis=0) for each in (run.test.target, run.test.decision))
         expected = metrics.multilabel_balanced_accuracy(target, decision)

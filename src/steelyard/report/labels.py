@@ -41,7 +41,7 @@ class PreparedLabels:
         there, found, absent, rejected = ((weight @ side).astype(np.float64) for side in self.sides)
         with np.errstate(invalid="ignore"):  # 0 / 0: a label without weight on one side is left out
             balanced = (found / there + rejected / absent) / 2
-        return {
-            "accuracy": (found + rejected).sum(axis=1) / (there + absent).sum(axis=1),
-            "balanced_accuracy": np.nanmean(balanced, axis=1),
-        }
+            known = np.isfinite(balanced)
+            mean = np.where(known, balanced, 0).sum(axis=1) / known.sum(axis=1)
+            accuracy = (found + rejected).sum(axis=1) / (there + absent).sum(axis=1)
+        return {"accuracy": accuracy, "balanced_accuracy": mean}

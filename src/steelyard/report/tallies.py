@@ -130,10 +130,12 @@ def labels(summary: Summary, looks: Mapping[str, Look]) -> Plot:
         for each in one.figures
         for cell in (each.balanced_accuracy,)
     ]
-    worst = joined([f"{called(one.name)} ({100 * _over_methods(one):.1f} %)" for one in ordered[:3]])
+    means = {one.name: 100 * _over_methods(one) for one in ordered[:3]}
+    worst = [f"{called(name)} ({mean:.1f} %)" for name, mean in means.items() if np.isfinite(mean)]
     left = len(ordered) - MOST_CLASSES
     rest = f" The {MOST_CLASSES} worst of {len(ordered)} labels are drawn." if left > 0 else ""
-    finding = f"The lowest means over the methods are those of {worst}.{rest}"
+    lowest = f"The lowest means over the methods are those of {joined(worst)}." if worst else ""
+    finding = f"{lowest}{rest}"
     columns = ("label", "method", "balanced_accuracy", "sd", "auc", "average_precision")
     return Plot("labels", "Balanced accuracy per label", finding, drawing, columns, rows)
 
