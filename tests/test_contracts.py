@@ -9,14 +9,54 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import steelyard
 from steelyard import LOW, Objective, catalog, losses, testing, weighting
+from steelyard.studies.config import DEFAULT_METHODS
 
 FACTS = catalog.Facts(class_counts=[60, 6, 0], num_samples=66, model=nn.Linear(4, 3), critical=[1])
+OF_LABELS = catalog.Facts(class_counts=[60, 6, 0], num_samples=80, absent_counts=[6, 60, 66])
 
 
 @pytest.mark.parametrize("word", catalog.LOSSES)
 def test_every_loss(word: str) -> None:
     testing.check_loss(catalog.build("loss", catalog.LOSSES, catalog.Word(word), FACTS))
+
+
+@pytest.mark.parametrize("word", catalog.LABEL_LOSSES)
+def test_every_loss_of_labels(word: str) -> None:
+    testing.check_label_loss(catalog.method(word, OF_LABELS).loss)
+
+
+@pytest.mark.parametrize("word", catalog.LABELS.others)
+@pytest.mark.parametrize("loss", catalog.LABEL_LOSSES)
+def test_every_method_of_labels(word: str, loss: str) -> None:
+    logits, target = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.eye(4, 3).long()
+    terms = catalog.method(f"{word}(loss={loss})", OF_LABELS).terms(logits.requires_grad_(), target)
+    torch.testing.assert_close(terms.total, (terms.weight * terms.loss).mean())
+    terms.total.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_what_fits_the_data_is_named() -> None:
+    with pytest.raises(
+        steelyard.InputError, match=r"^the method ldam does not fit data with several labels per"
+    ):
+        catalog.method("ldam", OF_LABELS)
+    with pytest.raises(steelyard.InputError, match=r"these do: bce, weighted-bce, .*importance-sampling\.$"):
+        catalog.method("alm", OF_LABELS)
+    with pytest.raises(steelyard.InputError, match="unknown method 'ldan'"):
+        catalog.method("ldan", OF_LABELS)
+    with pytest.raises(steelyard.InputError, match="unknown loss 'ce'"):
+        catalog.method("low(loss=ce)", OF_LABELS)
+    assert isinstance(catalog.method("low", OF_LABELS).loss, losses.BinaryCrossEntropy)
+
+
+def test_what_is_compared_by_default_fits() -> None:
+    assert catalog.ONE_CLASS.methods == DEFAULT_METHODS
+    for task in (catalog.ONE_CLASS, catalog.LABELS):
+        assert task.methods[0] == task.baseline
+        assert set(task.methods) <= {*task.losses, *task.others} <= set(catalog.METHODS)
 
 
 @pytest.mark.parametrize("word", catalog.WEIGHTINGS)

@@ -7,6 +7,9 @@ every command, and the contract tests run over it.
 
 A constructor's parameter that is named like a fact (see :class:`Facts`) is filled with it, and one that is
 named ``loss`` takes the word of a loss.
+
+Which words fit depends on the data: see :class:`Task`. Where a sample may have several labels, a word of
+:data:`LABEL_LOSSES` stands for the loss of that name taken label by label.
 """
 
 from __future__ import annotations
@@ -80,6 +83,14 @@ CONTROLS: Mapping[str, Callable[..., losses.Loss]] = {
 
 METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS, **CONTROLS}
 
+LABEL_LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
+    "bce": losses.BinaryCrossEntropy,
+    "weighted-bce": losses.WeightedBinaryCrossEntropy,
+    "balanced-bce": losses.BalancedBinaryCrossEntropy,
+    "focal": losses.BinaryFocal,
+    "asymmetric-margin": losses.BinaryMargin,
+}
+
 _GIVEN = (
     "reduction",
     "input_shape",
@@ -92,11 +103,15 @@ __all__ = [
     "BASELINE",
     "CONSTRAINTS",
     "CONTROLS",
+    "LABELS",
+    "LABEL_LOSSES",
     "LOSSES",
     "METHODS",
     "MODELS",
+    "ONE_CLASS",
     "WEIGHTINGS",
     "Facts",
+    "Task",
     "base_loss",
     "base_of",
     "build",
@@ -107,19 +122,70 @@ __all__ = [
     "objectives",
     "parameters",
     "phases",
+    "task_of",
 ]
 
 BASELINE = "ce"  # the plain method that every comparison holds
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """What can be trained on data of one kind."""
+
+    data: str  # the kind, in words
+    losses: Mapping[str, Callable[..., losses.Loss]]
+    others: Mapping[str, Callable[..., nn.Module]]  # weightings, constraints and controls over these losses
+    baseline: str  # the plain method that every comparison holds
+    methods: Sequence[str]  # compared where none are asked for
+
+    def check(self, word: Word) -> None:
+        """Refuse a method that does not fit, and name those that do.
+
+        Raises:
+            InputError: if ``word`` names no method, or one for data of another kind.
+        """
+        fitting = (*self.losses, *self.others)
+        if check.one_of("method", word.name, METHODS) not in fitting:
+            raise InputError(
+                f"the method {word.name} does not fit data with {self.data}; these do: {', '.join(fitting)}."
+            )
+
+
+ONE_CLASS = Task(
+    "one class per sample",
+    LOSSES,
+    {**WEIGHTINGS, **CONSTRAINTS, **CONTROLS},
+    BASELINE,
+    ("ce", "balanced-ce", "focal", "low"),
+)
+LABELS = Task(
+    "several labels per sample",
+    LABEL_LOSSES,
+    {word: WEIGHTINGS[word] for word in ("low", "self-paced", "exponentiated", "importance-sampling")},
+    "bce",
+    ("bce", "weighted-bce", "focal", "low"),
+)
+
+
+def task_of(*, multilabel: bool) -> Task:
+    """What can be trained where a sample may have several labels, or has one class."""
+    return LABELS if multilabel else ONE_CLASS
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a method may need to know of the training data and of the model that is trained."""
 
-    class_counts: Sequence[int]  # (C,) training samples of each class
+    class_counts: Sequence[int]  # (C,) training samples of each class, or (L,) that have each label
     num_samples: int  # rows of the whole data set; every index is below it
     model: nn.Module | None = None  # whose logits the method sees; needed by those that look at its weights
     critical: Sequence[int] = ()  # numbers of the classes that must not be missed
+    absent_counts: Sequence[int] = ()  # (L,) training samples without each label; empty: one class per sample
+
+    @property
+    def task(self) -> Task:
+        """What can be trained on the data."""
+        return task_of(multilabel=bool(self.absent_counts))
 
     @property
     def num_classes(self) -> int:
@@ -205,24 +271,25 @@ def method(word: Word | str, facts: Facts) -> Objective:
     Raises:
         InputError: if the word, its loss or a parameter is unknown, or a value cannot be used.
     """
-    word = Word.of(word)
+    word, task = Word.of(word), facts.task
+    task.check(word)
+    if word.name in task.losses:
+        return Objective(build("method", task.losses, word, facts))
     if word.name in CONTROLS:
         params = {"loss": base_loss(word.name), **word.params}
-        return Objective(build("method", METHODS, Word(word.name, params), facts))
-    if word.name not in WEIGHTINGS and word.name not in CONSTRAINTS:
-        return Objective(build("method", METHODS, word, facts))
+        return Objective(build("method", CONTROLS, Word(word.name, params), facts))
     params = dict(word.params)
-    base = Word.of(params.pop("loss", base_loss(word.name)))
+    base = Word.of(params.pop("loss", base_loss(word.name, task)))
     if word.name in CONSTRAINTS:
         params.pop("pretrain", None)  # of the phases
-    part = build("method", METHODS, Word(word.name, params), facts, also=("loss",))
-    loss = build("loss", LOSSES, base, facts)
+    part = build("method", task.others, Word(word.name, params), facts, also=("loss",))
+    loss = build("loss", task.losses, base, facts)
     return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
 
 
-def base_loss(name: str) -> str:
+def base_loss(name: str, task: Task = ONE_CLASS) -> str:
     """The loss that a weighting, a constraint or a control goes with where none is asked for."""
-    return "bce" if name in CONSTRAINTS or name in CONTROLS else BASELINE
+    return "bce" if name in CONSTRAINTS or name in CONTROLS else task.baseline
 
 
 def model(word: Word | str, input_shape: tuple[int, ...], num_classes: int) -> Classifier:

@@ -248,6 +248,7 @@ def methods() -> None:
 
     for title, table in (
         ("Losses", catalog.LOSSES),
+        ("Losses where a sample may have several labels", catalog.LABEL_LOSSES),
         ("Weightings (of any loss)", catalog.WEIGHTINGS),
         ("Constraints (beside any loss, after a phase of that alone)", catalog.CONSTRAINTS),
         ("Controls (of methods in two phases)", catalog.CONTROLS),

@@ -24,6 +24,9 @@ Arrays = dict[str, "NDArray[Any]"]  # by lower-case name
 def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) -> Dataset:
     """The arrays at ``path``: X (N, D) is a table, X with two or three more axes images.
 
+    y (N,) holds a class per sample. With several columns, y (N, L) of 0 and 1, it holds several labels per
+    sample, and ``classes`` names the columns.
+
     Further arrays are optional: ``classes`` (names by class number), ``group`` or the one that ``group``
     names, ``split`` (train, val or test). Those of parts are called ``X_train`` or ``train_images``,
     ``y_train`` or ``train_labels``, and so on.
@@ -35,13 +38,12 @@ def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) 
     if group is not None:
         one_of("group array", group.lower(), arrays)
     x, y = arrays["x"], arrays.get("y", np.full(len(arrays["x"]), -1))
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    if y.shape != (len(x),):
+    y = _without_empty_axis(y) if labelled else np.full(len(x), -1)
+    if y.shape[:1] != (len(x),) or y.ndim > 2:
         raise InputError(f"{path}: expected y of shape ({len(x)},) for X of shape {x.shape}, got {y.shape}.")
-    names = arrays.get("classes")
-    target, classes = (
-        _classes(path, y, None if names is None else names.tolist()) if labelled else (y * 0 - 1, ())
-    )
+    names = arrays["classes"].tolist() if "classes" in arrays else None
+    of_target = _labels if y.ndim == 2 else _classes
+    target, classes = of_target(path, y, names) if labelled else (y, ())
     group_of = arrays.get((group or "group").lower())
     part = part_names(arrays["split"], f"{path}, split") if "split" in arrays else None
     return Dataset(
@@ -78,18 +80,40 @@ def _joined(path: Path, arrays: Arrays, *, labelled: bool) -> Arrays:
         if x is None or (y is None and labelled):
             continue
         parts["x"].append(x)
-        parts["y"] += [] if y is None else [y.reshape(-1)]
+        parts["y"] += [] if y is None else [_without_empty_axis(y)]
         parts["split"].append(np.full(len(x), part))
     if not parts["x"]:
         raise InputError(
             f"{path}: expected arrays X and y (or X_train, y_train, X_test, y_test), "
             f"got {', '.join(arrays) or 'none'}."
         )
-    if len({x.shape[1:] for x in parts["x"]}) > 1:
-        raise InputError(
-            f"{path}: expected the parts of X to agree in shape, got {[x.shape for x in parts['x']]}."
-        )
+    for kind in needed:
+        if len({array.shape[1:] for array in parts[kind]}) > 1:
+            shapes = [array.shape for array in parts[kind]]
+            name = "X" if kind == "x" else kind
+            raise InputError(f"{path}: expected the parts of {name} to agree in shape, got {shapes}.")
     return arrays | {kind: np.concatenate(found) for kind, found in parts.items() if found}
+
+
+def _without_empty_axis(y: NDArray[Any]) -> NDArray[Any]:
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _labels(
+    path: Path, y: NDArray[Any], names: list[Any] | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """(N, L) of 0 and 1, and the names of the L labels."""
+    if y.dtype.kind not in "fiub" or not np.isin(y, (0, 1)).all():
+        raise InputError(
+            f"{path}: expected y of shape ({len(y)},), or labels of 0 and 1 in its {y.shape[1]} columns, "
+            "got other values."
+        )
+    if (y.sum(axis=1) == 1).all():
+        raise InputError(
+            f"{path}: every row of y holds exactly one 1, which is one class per sample; "
+            "give class numbers, y.argmax(axis=1)."
+        )
+    return y.astype(np.int64), tuple(map(str, names or [f"label{column}" for column in range(y.shape[1])]))
 
 
 def _classes(

@@ -31,6 +31,7 @@ class Encoding(ABC):
     """What a model must know of the data that it was trained on, to be given other data."""
 
     classes: tuple[str, ...]
+    multilabel: bool = False  # whether a sample may have several of ``classes``
 
     @property
     @abstractmethod
@@ -52,9 +53,21 @@ class Encoding(ABC):
     def target(self, dataset: Dataset) -> Tensor:
         """(N,) class numbers as in training, whichever of its classes ``dataset`` has; -1 without labels.
 
+        Of a training with several labels per sample, (N, L); ``dataset`` must have all of its labels.
+
         Raises:
-            InputError: if ``dataset`` has a class that training had not.
+            InputError: if ``dataset`` has a class that training had not, or lacks a label.
         """
+        if dataset.classes and dataset.multilabel != self.multilabel:
+            kinds = ("one class", "several labels")
+            raise InputError(
+                f"{dataset.name}: expected {kinds[self.multilabel]} per sample, as in training, "
+                f"got {kinds[dataset.multilabel]}."
+            )
+        if self.multilabel:
+            if not dataset.classes:
+                return dataset.target[:, None].expand(-1, len(self.classes))
+            return dataset.select_classes(self.classes).target
         number = [self.classes.index(one_of("class", name, self.classes)) for name in dataset.classes]
         return torch.tensor([*number, -1])[dataset.target]  # the last one answers to -1
 
@@ -71,12 +84,15 @@ class Encoding(ABC):
         """The encoding that :meth:`to_json` wrote; executes no code."""
         fields: dict[str, Any] = json.loads(text)
         kind = fields.pop("kind")
-        fields["classes"] = tuple(fields["classes"])
+        common: dict[str, Any] = {
+            "classes": tuple(fields.pop("classes")),
+            "multilabel": fields.pop("multilabel", False),
+        }
         if kind == ImageEncoding.__name__:
-            lists = {name: tuple(fields[name]) for name in ("classes", "size", "mean", "std")}
-            return ImageEncoding(**lists, colour=fields.get("colour"))
+            lists: dict[str, Any] = {name: tuple(fields[name]) for name in ("size", "mean", "std")}
+            return ImageEncoding(**common, **lists, colour=fields.get("colour"))
         return TableEncoding(
-            classes=fields["classes"],
+            **common,
             numbers=tuple(NumberColumn(**column) for column in fields["numbers"]),
             texts=tuple(TextColumn(c["name"], tuple(c["categories"])) for c in fields["texts"]),
         )
@@ -212,16 +228,17 @@ def fit_encoding(dataset: Dataset, rows: Rows, colour: str | None = None) -> Enc
     """
     if not len(rows):
         raise InputError(f"{dataset.name}: expected training rows, got none.")
+    common: dict[str, Any] = {"classes": dataset.classes, "multilabel": dataset.multilabel}
     if isinstance(dataset.x, Table):
         if colour is not None:
             raise InputError("colour changes images, the data is a table; leave it out.")
         table = dataset.x.take(rows)
         numbers = map(_number_column, table.numeric_names, table.numeric.T)
         texts = map(_text_column, table.categorical_names, table.categorical.T)
-        return TableEncoding(classes=dataset.classes, numbers=tuple(numbers), texts=tuple(texts))
+        return TableEncoding(**common, numbers=tuple(numbers), texts=tuple(texts))
     mean, std = _mean_and_std(dataset.x, rows, colour)
     height, width = dataset.x.shape[2:]
-    return ImageEncoding(classes=dataset.classes, size=(height, width), mean=mean, std=std, colour=colour)
+    return ImageEncoding(**common, size=(height, width), mean=mean, std=std, colour=colour)
 
 
 def _in_colour(x: Tensor | ImageFiles, colour: str | None) -> Tensor | ImageFiles:

@@ -1,6 +1,12 @@
 """Losses of logits (N, C) and targets (N,): one value per sample, reduced only where asked."""
 
-from steelyard.losses.binary import BinaryCrossEntropy
+from steelyard.losses.binary import (
+    BalancedBinaryCrossEntropy,
+    BinaryCrossEntropy,
+    BinaryFocal,
+    BinaryMargin,
+    WeightedBinaryCrossEntropy,
+)
 from steelyard.losses.classification import (
     LDAM,
     BalancedCrossEntropy,
@@ -31,9 +37,12 @@ __all__ = [
     "AsymmetricFocal",
     "AsymmetricMargin",
     "BalancedBCE",
+    "BalancedBinaryCrossEntropy",
     "BalancedCrossEntropy",
     "BalancedSoftmax",
     "BinaryCrossEntropy",
+    "BinaryFocal",
+    "BinaryMargin",
     "CountedLoss",
     "CriticalCrossEntropy",
     "CrossEntropy",
@@ -54,4 +63,5 @@ __all__ = [
     "TwoScaleFixed",
     "TwoScaleSeparation",
     "WeightedBCE",
+    "WeightedBinaryCrossEntropy",
 ]

@@ -167,8 +167,11 @@ def _pairs(evidence: Evidence, measure: str, a: str, b: str) -> NDArray[np.float
 
 
 def _p_over_runs(evidence: Evidence, pairs: NDArray[np.float64]) -> float:
-    counts = next(iter(evidence.finished.values()))[0].facts["counts"]
-    train, test = sum(counts["train"]), sum(counts["test"])
+    facts = next(iter(evidence.finished.values()))[0].facts
+    train, test = (
+        facts["samples"][part] if "samples" in facts else sum(facts["counts"][part])
+        for part in ("train", "test")
+    )
     return corrected_resampled_t_test(pairs[:, 0], pairs[:, 1], test / (train + test)).p_value
 
 
@@ -177,7 +180,7 @@ def _per_run(evidence: Evidence, measure: str, method: str, baseline: str, keys:
     both = [(ours[key], theirs[key]) for key in keys]
     if measure == "auc":
         return [delong_test(a.positive, a.score, b.score).p_value for a, b in both if _same(a, b)]
-    if measure == "accuracy":
+    if measure == "accuracy" and not evidence.multilabel:
         return [
             mcnemar_test(a.test.target, a.test.decision, b.test.decision).p_value
             for a, b in both

@@ -115,7 +115,8 @@ def calibration(evidence: Evidence, looks: Mapping[str, Look]) -> Plot:
 def training(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
     """Training loss, validation loss and the validation measures that matter by epoch."""
     study = evidence.store.study
-    titles = {f"val_{one.key}": one.label for one in measures(bool(evidence.critical), study.at_tpr)}
+    known = measures(bool(evidence.critical), study.at_tpr, multilabel=evidence.multilabel)
+    titles = {f"val_{one.key}": one.label for one in known}
     wanted = ("val_fpr_at_tpr", "val_auc", "val_balanced_accuracy", study.training.monitor)
     drawn = {"train_loss": "Loss on training samples", "val_loss": "Loss on validation samples"}
     drawn |= {column: f"{titles[column]} on validation samples" for column in wanted if column in titles}

@@ -67,6 +67,11 @@ class Evidence:
         return [str(name) for name in self.facts["classes"]]
 
     @property
+    def multilabel(self) -> bool:
+        """Whether a sample may have several of the classes."""
+        return bool(self.facts.get("multilabel"))
+
+    @property
     def critical(self) -> list[int]:
         """Numbers of the classes that must not be missed."""
         return [int(number) for number in self.facts["critical"]]

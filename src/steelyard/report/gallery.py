@@ -82,7 +82,7 @@ def wanted(store: Store) -> NDArray[np.int64]:
 def galleries(evidence: Evidence) -> list[Gallery]:
     """Every gallery that the runs can fill."""
     leader = evidence.leader
-    if leader is None:
+    if leader is None or evidence.multilabel:  # they show one true and one decided class of a sample
         return []
     found = [_sure_and_wrong(evidence, leader)]
     if evidence.baseline in evidence.finished and leader != evidence.baseline:

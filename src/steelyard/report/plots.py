@@ -25,12 +25,17 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         return {"classes": [tallies.class_counts(summary)]}
     found = {
         "answer": [differences(summary, looks), spread(evidence, summary, looks)],
-        "classes": [tallies.class_counts(summary), tallies.recall(summary, looks)],
-        "confusion": [tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)],
-        "calibration": [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)],
         "training": [*curves.training(evidence, looks), *confidence.told(evidence, looks)],
         "weights": weights.plots(evidence, looks),
     }
+    if evidence.multilabel:
+        found["classes"] = [tallies.class_counts(summary), tallies.labels(summary, looks)]
+    else:
+        found["classes"] = [tallies.class_counts(summary), tallies.recall(summary, looks)]
+        found["confusion"] = [
+            tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)
+        ]
+        found["calibration"] = [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)]
     if evidence.critical:
         found["operating"] = [curves.roc(evidence, looks), curves.precision_recall(evidence, looks)]
     return {section: [plot for plot in every if plot.rows] for section, every in found.items()}

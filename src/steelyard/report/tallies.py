@@ -9,7 +9,8 @@ from matplotlib.patches import Rectangle
 
 from steelyard.metrics import confusion_matrix
 from steelyard.report.figure import ACCENT, INK, MUTED, SURFACE, Look, Plot, axes, legend, listed, short, svg
-from steelyard.report.measures import called
+from steelyard.report.measures import called, joined
+from steelyard.report.summary import LabelRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ def class_counts(summary: Summary) -> Plot:
     )
     return Plot(
         "class_counts",
-        "Training samples per class",
+        f"Training samples per {'label' if summary.multilabel else 'class'}",
         finding,
         drawing,
         ("class", "train", "val", "test"),
@@ -94,6 +95,54 @@ def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
     return Plot(
         "recall", "Recall per class", finding, drawing, ("class", "method", "recall", "low", "high"), rows
     )
+
+
+def labels(summary: Summary, looks: Mapping[str, Look]) -> Plot:
+    """Balanced accuracy of every label by every method, the worst at the bottom."""
+    ordered = sorted((one for one in summary.classes if isinstance(one, LabelRow)), key=_over_methods)
+    drawn = ordered[:MOST_CLASSES]
+    methods = [one.method for one in drawn[0].figures]
+    with axes(_height(len(drawn), each=0.16 + 0.09 * len(methods))) as (figure, ax):
+        for n, method in enumerate(methods):
+            shift = 0.62 * ((n + 0.5) / len(methods) - 0.5)
+            found = [one.figures[n].balanced_accuracy for one in drawn]
+            ax.errorbar(
+                [100 * cell.mean for cell in found],
+                np.arange(len(drawn)) - shift,
+                xerr=[100 * np.nan_to_num(cell.sd) for cell in found],
+                fmt=looks[method].marker,
+                color=looks[method].colour,
+                label=short(method),
+                elinewidth=1.1,
+                mec=SURFACE,
+                mew=0.6,
+                ms=6.5,
+            )
+        _class_axis(ax, drawn)
+        ax.axvline(50, color=MUTED, linewidth=0.9)  # of any answer that does not look at the sample
+        ax.set_xlabel("Balanced accuracy, % (bars: standard deviation between runs)")
+        legend(ax, len(methods))
+        drawing = svg(figure, "labels")
+    rows = [
+        (one.name, each.method, cell.mean, cell.sd, each.auc.mean, each.average_precision.mean)
+        for one in ordered
+        for each in one.figures
+        for cell in (each.balanced_accuracy,)
+    ]
+    means = {one.name: 100 * _over_methods(one) for one in ordered[:3]}
+    worst = [f"{called(name)} ({mean:.1f} %)" for name, mean in means.items() if np.isfinite(mean)]
+    left = len(ordered) - MOST_CLASSES
+    rest = f" The {MOST_CLASSES} worst of {len(ordered)} labels are drawn." if left > 0 else ""
+    lowest = f"The lowest means over the methods are those of {joined(worst)}." if worst else ""
+    finding = f"{lowest}{rest}"
+    columns = ("label", "method", "balanced_accuracy", "sd", "auc", "average_precision")
+    return Plot("labels", "Balanced accuracy per label", finding, drawing, columns, rows)
+
+
+def _over_methods(one: LabelRow) -> float:
+    """Mean balanced accuracy over methods; infinite, so that it comes last, where it is not known."""
+    means = [each.balanced_accuracy.mean for each in one.figures]
+    return float(np.nan_to_num(np.mean(means), nan=np.inf))
 
 
 def confusion(evidence: Evidence, name: str, number: int) -> Plot:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from steelyard.report.ranking import Place, Ranking
     from steelyard.report.summary import Cell, Row, Summary
 
-SHOWN = ("fpr_at_tpr", "auc", "balanced_accuracy", "mean_auc", "mean_f1")
+SHOWN = ("fpr_at_tpr", "auc", "balanced_accuracy", "mean_auc", "mean_average_precision", "mean_f1")
 WIDTH = 80
 _NAME = 26  # signs that names are given before further columns are; longer names fold
 _BETWEEN = 3  # signs between two columns

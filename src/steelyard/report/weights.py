@@ -85,7 +85,8 @@ def per_class(evidence: Evidence, name: str, number: int, stored: Stored) -> Plo
         for c in range(len(sizes))
     ]
     columns = ("method", "epoch", "class", "mean_weight", "sd")
-    return Plot(f"class_weights_{number}", f"Mean weight per class: {name}", finding, drawing, columns, rows)
+    noun = "label" if evidence.multilabel else "class"
+    return Plot(f"class_weights_{number}", f"Mean weight per {noun}: {name}", finding, drawing, columns, rows)
 
 
 def spread(name: str, number: int, stored: Stored, look: Look) -> Plot:

@@ -115,18 +115,20 @@ def check_runs(asked: Study, dataset: Dataset) -> None:
 def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.device) -> dict[str, Any]:
     """What the page says of the data and of how the study was made."""
     rows = running.split_of(asked, dataset, asked.runs()[0])
-    parts = {part: dataset.counts(getattr(rows, part)).tolist() for part in ("train", "val", "test")}
+    parts = running.counts_of_parts(dataset, rows)
     return {
         "name": dataset.name,
         "kind": "image" if dataset.is_image else "table",
         "classes": list(dataset.classes),
         "superclass": list(dataset.superclass),
         "critical": running.critical_classes(asked, dataset),
-        "baseline": baseline(asked),
         "phases": phases_of(asked),
+        "multilabel": dataset.multilabel,
+        "baseline": baseline(asked, catalog.task_of(multilabel=dataset.multilabel)),
         "notes": list(dataset.notes),
         "grouped": dataset.group is not None,
-        "counts": {"all": dataset.counts().tolist()} | parts,
+        **parts,
+        "counts": {"all": dataset.counts().tolist()} | parts["counts"],
         "versions": {name: version(name) for name in ("steelyard", "torch", "numpy", "scikit-learn")}
         | {"python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, {device.type}",
@@ -135,10 +137,16 @@ def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.devi
 
 
 def with_baseline(asked: Study) -> Study:
-    """``asked`` with the plain method in front, if it holds none: no comparison goes without."""
-    if any(method.name == catalog.BASELINE for method in asked.methods):
+    """``asked`` with the plain method in front, if it holds none: no comparison goes without.
+
+    Where no methods were asked for, they are those that fit the data.
+    """
+    task = catalog.task_of(multilabel=read_once(asked.data.model_dump_json()).multilabel)
+    if "methods" not in asked.model_fields_set:
+        return asked.model_copy(update={"methods": tuple(map(Word, task.methods))})
+    if any(method.name == task.baseline for method in asked.methods):
         return asked
-    return asked.model_copy(update={"methods": (Word(catalog.BASELINE), *asked.methods)})
+    return asked.model_copy(update={"methods": (Word(task.baseline), *asked.methods)})
 
 
 def with_controls(asked: Study) -> Study:
@@ -155,10 +163,10 @@ def with_controls(asked: Study) -> Study:
     return asked.model_copy(update={"methods": tuple(methods)})
 
 
-def baseline(asked: Study) -> str:
+def baseline(asked: Study, task: catalog.Task = catalog.ONE_CLASS) -> str:
     """The method that all others are compared with: the plain one where it is there, else the first."""
     names = [str(method) for method in asked.methods]
-    return catalog.BASELINE if catalog.BASELINE in names else names[0]
+    return task.baseline if task.baseline in names else names[0]
 
 
 def phases_of(asked: Study) -> dict[str, dict[str, str]]:

@@ -24,7 +24,7 @@ DEFAULT_METHODS = ("ce", "balanced-ce", "focal", "low")
 class Data(Frozen):
     """Which samples, and how they are divided."""
 
-    source: str = Field(description="a built-in name, a folder of class folders, .csv, .parquet or .npz")
+    source: str = Field(description="a built-in name, a folder of images, .csv, .parquet or .npz")
     target: str | None = Field(None, description="column that holds the class (.csv, .parquet)")
     group: str | None = Field(None, description="column whose equal values (patient, lesion) stay together")
     metadata: str | None = Field(None, description="table that gives each image its group")

@@ -38,6 +38,8 @@ def measures(
         critical: Numbers of the classes that must not be missed; empty: no measures of an operating point.
         at_tpr: The sensitivity asked for.
     """
+    if predictions.multilabel:
+        return _measures_of_labels(predictions, classes)
     target, decision, probability = predictions.target, predictions.decision, predictions.probability
     per_class = {
         "recall": metrics.recall_per_class(target, decision, len(classes)),
@@ -66,6 +68,28 @@ def measures(
         found["average_precision"] = metrics.average_precision(positive, score)
         found["fpr_at_tpr"] = metrics.fpr_at_tpr(positive, score, at_tpr)
         found |= {f"fpr_at_tpr[{tpr:g}]": metrics.fpr_at_tpr(positive, score, tpr) for tpr in _SENSITIVITIES}
+    return found
+
+
+def _measures_of_labels(predictions: Predictions, labels: Sequence[str]) -> Measures:
+    """Means over the labels, and of each label; one that all or no samples have counts for nothing."""
+    target, decision, logits = predictions.target, predictions.decision, predictions.logits
+    pairs = list(zip(target.T, logits.T, strict=True))
+    per_label = {
+        "balanced_accuracy": metrics.balanced_accuracy_per_label(target, decision),
+        "auc": np.array([metrics.auc(*pair) for pair in pairs]),
+        "average_precision": np.array([metrics.average_precision(*pair) for pair in pairs]),
+        "f1": np.array(
+            [metrics.f1_per_class(*pair, 2)[1] for pair in zip(target.T, decision.T, strict=True)]
+        ),
+    }
+    found = {
+        "accuracy": float((target == decision).mean()),
+        "balanced_accuracy": _mean_of_present(per_label["balanced_accuracy"]),
+        **{f"mean_{name}": _mean_of_present(per_label[name]) for name in ("auc", "average_precision", "f1")},
+    }
+    for name, values in per_label.items():
+        found |= {f"{name}[{label}]": float(value) for label, value in zip(labels, values, strict=True)}
     return found
 
 
@@ -149,6 +173,8 @@ def _with_free_choices(stored: StoredRun, study: Study) -> Iterator[tuple[str, d
     name = str(stored.run.method)
     held_out = {part: stored.predictions(part) for part in study.parts}
     yield name, held_out
+    if held_out["test"].multilabel:
+        return  # what follows is for classes that exclude each other
     yield from _on_thinned_test(name, held_out, stored, study)
     counts = np.asarray(stored.facts()["counts"]["train"], dtype=np.float64)
     priors = counts / counts.sum()

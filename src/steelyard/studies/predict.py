@@ -44,7 +44,7 @@ def write_predictions(
     predictions, dataset, classes = predict_on(stored, data, labelled=False, device=device)
     columns: dict[str, Sequence[Any]] = {
         "sample": dataset.sample,
-        "predicted": [classes[c] for c in predictions.decision],
+        "predicted": _named(predictions, classes),
         **{f"p[{name}]": _rounded(predictions.probability[:, c]) for c, name in enumerate(classes)},
     }
     numbers = [
@@ -86,9 +86,13 @@ def predict_on(
     encoding = Encoding.from_json(kept["encoding"])
     encoding.check(dataset)
     model = catalog.model(Word.parse(kept["model_word"]), encoding.shape, len(kept["classes"]))
-    counts = stored.facts()["counts"]["train"]
-    critical = [kept["classes"].index(name) for name in asked.critical]
-    facts = catalog.Facts(counts, kept["num_samples"], model, critical)
+    facts = catalog.Facts(
+        class_counts=stored.facts()["counts"]["train"],
+        num_samples=kept["num_samples"],
+        model=model,
+        critical=[kept["classes"].index(name) for name in asked.critical],
+        absent_counts=stored.absent_counts(),
+    )
     objective = catalog.method(stored.run.method, facts)
     model.load_state_dict(kept["model"])
     objective.load_state_dict(kept["objective"])
@@ -116,6 +120,14 @@ def open_run(folder: Path) -> tuple[StoredRun, Store]:
     place = candidates[0] if candidates[0].is_dir() else candidates[0].parent
     run = Run.model_validate(json.loads((place / "config.json").read_text(encoding="utf-8")))
     return StoredRun(run, place.resolve()), Store(place.resolve().parents[1])
+
+
+def _named(predictions: Predictions, classes: Sequence[str]) -> list[str]:
+    """The class that each sample is decided for, or its labels."""
+    if predictions.multilabel:
+        there = predictions.decision == 1
+        return ["; ".join(name for name, has in zip(classes, row, strict=True) if has) for row in there]
+    return [classes[c] for c in predictions.decision]
 
 
 def _threshold(stored: StoredRun, critical: Sequence[int], at_tpr: float) -> float:

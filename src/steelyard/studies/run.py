@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steelyard.data import Dataset, Encoding, Split
+    from steelyard.data.dataset import Rows
     from steelyard.models import Classifier
     from steelyard.objective import Objective
     from steelyard.studies.config import Data, Run, Study
@@ -66,8 +67,9 @@ def check_recipe(study: Study, dataset: Dataset) -> None:
     """Require that the monitor is a measure of this study and that the augmentation fits the data."""
     logits = np.eye(len(dataset.classes))
     number = np.arange(len(dataset.classes))
+    target = np.eye(len(dataset.classes), dtype=np.int64) if dataset.multilabel else number
     critical = critical_classes(study, dataset)
-    known = measures(Predictions(logits, number, number), dataset.classes, critical, study.at_tpr)
+    known = measures(Predictions(logits, target, number), dataset.classes, critical, study.at_tpr)
     if "val" in study.parts:
         check.one_of("monitor", study.training.monitor, [f"val_{name}" for name in known])
     elif study.training.keep == "best" or study.training.patience is not None:
@@ -80,10 +82,22 @@ def check_recipe(study: Study, dataset: Dataset) -> None:
 
 def critical_classes(study: Study, dataset: Dataset) -> list[int]:
     """Numbers of the classes that must not be missed."""
+    if study.critical and dataset.multilabel:
+        raise check.InputError(
+            "critical classes are for data with one class per sample; leave --critical out. "
+            "The page shows every label by itself."
+        )
     names = [check.one_of("class", name, dataset.classes) for name in study.critical]
     if len(names) == len(dataset.classes):
         raise check.InputError("every class is critical; leave at least one out of --critical.")
     return [dataset.classes.index(name) for name in names]
+
+
+def counted(dataset: Dataset, train: Rows) -> dict[str, Any]:
+    """What :class:`steelyard.catalog.Facts` holds of the training rows: their counts."""
+    counts = dataset.counts(train)
+    absent = (len(train) - counts).tolist() if dataset.multilabel else []
+    return {"class_counts": counts.tolist(), "num_samples": len(dataset.target), "absent_counts": absent}
 
 
 def prepare(
@@ -96,8 +110,8 @@ def prepare(
     encoding = fit_encoding(dataset, rows.train, study.data.colour)
     with _random_stream(run, "weights"):
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
-        counts, critical = dataset.counts(rows.train).tolist(), critical_classes(study, dataset)
-        facts = catalog.Facts(counts, len(dataset.target), model, critical)
+        critical = critical_classes(study, dataset)
+        facts = catalog.Facts(**counted(dataset, rows.train), model=model, critical=critical)
         objectives = catalog.objectives(run.method, facts)
     return encoding, model, objectives
 
@@ -144,9 +158,8 @@ def train_run(
         recorder.save(folder)
         columns = dict.fromkeys(column for row in progress.history for column in row)
         write_rows(folder / "history.csv", list(columns), progress.history)
-        counts = {part: dataset.counts(getattr(rows, part)).tolist() for part in ("train", "val", "test")}
-        about = _facts(progress, before, model, device) | {"counts": counts}
-        write_text(folder / "facts.json", json.dumps(about))
+        facts = _facts(progress, before, model, device) | counts_of_parts(dataset, rows)
+        write_text(folder / "facts.json", json.dumps(facts))
         _save_model(folder, study, run, dataset, encoding, model, objective)
         if any(catalog.base_of(method) == run.method for method in study.methods):
             unfinished.rename(folder / FIRST_PHASE)
@@ -168,6 +181,17 @@ def _validation(
         return {f"val_{name}": value for name, value in found.items()}
 
     return validate
+
+
+def counts_of_parts(dataset: Dataset, rows: Split) -> dict[str, dict[str, Any]]:
+    """Samples of each class in each part; with several labels per sample also the samples themselves."""
+    parts = {part: getattr(rows, part) for part in ("train", "val", "test")}
+    found: dict[str, dict[str, Any]] = {
+        "counts": {part: dataset.counts(mine).tolist() for part, mine in parts.items()}
+    }
+    if dataset.multilabel:
+        found["samples"] = {part: len(mine) for part, mine in parts.items()}
+    return found
 
 
 def _rehearsal(
@@ -203,6 +227,8 @@ def _imbalance_of(data: Data, dataset: Dataset, run: Run) -> Callable[[Any], Any
     word = data.imbalance
     if word is None:
         return None
+    if dataset.multilabel:
+        raise check.InputError("imbalance is for data with one class per sample; leave --imbalance out.")
     target, names = dataset.target.numpy(), dataset.classes
 
     def thin(rows: Any) -> Any:

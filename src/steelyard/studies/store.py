@@ -74,6 +74,13 @@ class StoredRun:
         """Class counts of the parts, best epoch, seconds per epoch, peak memory in bytes, device."""
         return dict(json.loads((self.folder / "facts.json").read_text(encoding="utf-8")))
 
+    def absent_counts(self) -> list[int]:
+        """(L,) training samples without each label; empty where a sample has one class."""
+        facts = self.facts()
+        if "samples" not in facts:
+            return []
+        return [facts["samples"]["train"] - present for present in facts["counts"]["train"]]
+
 
 class Store:
     """A study on disk: ``study.yaml``, ``facts.json``, ``results.csv`` and one folder per run."""

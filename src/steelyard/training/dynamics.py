@@ -23,7 +23,8 @@ class SampleRecorder(nn.Module):
     """Mean loss, margin and probabilities of every sample, each as it was before the step on it; weights too.
 
     The margin is the logit of the sample's class minus the largest other one. Everything stays on the device
-    and in ``state_dict``: 4 (3 + C) bytes a sample. A step costs a few small operations.
+    and in ``state_dict``: 4 (3 + C) bytes a sample. A step costs a few small operations. Of samples with
+    several labels (N, L) the weights alone are kept.
     """
 
     sums: Tensor
@@ -44,12 +45,14 @@ class SampleRecorder(nn.Module):
     @torch.no_grad()
     def record(self, batch: Batch, logits: Tensor, terms: Terms) -> None:
         """Take one batch: its (N, C) ``logits``, on the scale to predict on, and its objective's terms."""
+        if self.weights is not None:
+            self.weights.record(batch, terms.weight)
+        if batch.target.ndim > 1:
+            return
         logits, own = logits.float(), batch.target[:, None]
         margin = logits.gather(1, own)[:, 0] - logits.scatter(1, own, -torch.inf).amax(1)
         figures = torch.stack([torch.ones_like(margin), terms.loss.float(), margin], 1)
         self.sums.index_add_(0, batch.index, torch.cat([figures, logits.softmax(1)], 1))
-        if self.weights is not None:
-            self.weights.record(batch, terms.weight)
 
     def end_epoch(self) -> None:
         """Close the figures of the epoch."""
@@ -66,6 +69,10 @@ class SampleRecorder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write ``dynamics.npz``, of the samples that were seen, and ``weights.npz`` if weights were kept."""
+        if self.weights is not None:
+            self.weights.save(folder / "weights.npz")
+        if self.target.ndim > 1:
+            return
         sums = self.sums.cpu().numpy()
         index = np.flatnonzero(sums[:, _COUNT])
         count = sums[index, _COUNT]
@@ -80,5 +87,3 @@ class SampleRecorder(nn.Module):
                 margin=mean[:, _MARGIN],
                 probability=mean[:, _PROBABILITY:].astype(np.float16),  # half the size, three digits
             )
-        if self.weights is not None:
-            self.weights.save(folder / "weights.npz")

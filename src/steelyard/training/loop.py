@@ -132,7 +132,7 @@ def train_epoch(
             recorder.record(batch, objective.outputs(logits.detach().float()), terms)
         loss_sum += terms.loss.sum()
         total_sum += terms.total.detach() * len(batch.target)
-        hits += (logits.argmax(1) == batch.target).sum()
+        hits += _right(logits, batch.target).sum()
         samples += len(batch.target)
     loss, total, accuracy = (torch.stack([loss_sum, total_sum, hits]) / samples).tolist()
     if not (math.isfinite(loss) and math.isfinite(total)):
@@ -198,6 +198,13 @@ def predict(
 def autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
     """The context in which the model computes."""
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+
+
+def _right(logits: Tensor, target: Tensor) -> Tensor:
+    """(N,) whether the decision is right; of several labels (N, L), the share of them."""
+    if target.ndim == 1:
+        return logits.argmax(1) == target
+    return ((logits > 0) == (target > 0)).float().mean(1)
 
 
 def _total_steps(recipe: Recipe, train: Batches) -> int:

@@ -33,7 +33,10 @@ class WeightRecorder(nn.Module):
     distributions: Tensor
 
     def __init__(self, target: Tensor, num_classes: int) -> None:
-        """Make slots for the samples of ``target`` (N,), the labels of the whole data set."""
+        """Make slots for the samples of ``target`` (N,), the labels of the whole data set.
+
+        Of several labels (N, L) the figures per class are those of the samples that have the label.
+        """
         super().__init__()
         self.target = target.cpu().numpy()
         self.register_buffer("total", torch.zeros(len(target)))
@@ -51,7 +54,11 @@ class WeightRecorder(nn.Module):
         self.total.index_add_(0, batch.index, weight)
         self.count.index_add_(0, batch.index, ones)
         self.last[batch.index] = weight
-        self.epoch_sums.index_add_(1, batch.target, torch.stack([ones, weight, weight.square()]))
+        figures = torch.stack([ones, weight, weight.square()])
+        if batch.target.ndim == 1:
+            self.epoch_sums.index_add_(1, batch.target, figures)
+        else:
+            self.epoch_sums += figures @ batch.target.float()
         self._of_epoch.append(weight)
 
     def end_epoch(self) -> None:
