@@ -65,16 +65,21 @@ def compare(
         store.write_facts(facts)
         if dataset.group is not None:
             store.write_groups(dataset.group)
-        missing = store.missing()
-        listener.start(missing, len(asked.runs()) - len(missing))
-        if workers == 1 or len(missing) < 2:
-            for one in missing:
-                bring_to_end(store, one, where, functools.partial(listener.epoch, one))
-                listener.finished(StoredRun(one, store.run_folder(one)))
-        else:
-            _in_processes(store, missing, workers, device, listener)
+        train_missing(store, listener, workers, device)
         store.write_results(evaluate(store))
     return store
+
+
+def train_missing(store: Store, listener: Listener, workers: int, device: str) -> None:
+    """Train every run of the study that ``store`` lacks."""
+    missing = store.missing()
+    listener.start(missing, len(store.study.runs()) - len(missing))
+    if workers > 1 and len(missing) > 1:
+        return _in_processes(store, missing, workers, device, listener)
+    for one in missing:
+        bring_to_end(store, one, running.pick_device(device), functools.partial(listener.epoch, one))
+        listener.finished(StoredRun(one, store.run_folder(one)))
+    return None
 
 
 def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = lambda _: None) -> None:
@@ -101,7 +106,7 @@ def check_runs(asked: Study, dataset: Dataset) -> None:
         if one.method == first.method:
             rows = running.split_of(asked, dataset, one)
         if (one.seed, one.fold) == (first.seed, first.fold):
-            running.prepare(asked, dataset, one, rows)
+            running.prepare(asked.of(one), dataset, one, rows)
 
 
 def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.device) -> dict[str, Any]:
@@ -134,8 +139,8 @@ def with_baseline(asked: Study) -> Study:
 
 def baseline(asked: Study) -> str:
     """The method that all others are compared with: the plain one where it is there, else the first."""
-    names = [str(method) for method in asked.methods]
-    return catalog.BASELINE if catalog.BASELINE in names else names[0]
+    plain = [method for method in asked.methods if method.name == catalog.BASELINE]
+    return str((*plain, *asked.methods)[0])
 
 
 def _in_processes(store: Store, missing: list[Run], workers: int, device: str, listener: Listener) -> None:

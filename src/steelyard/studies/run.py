@@ -89,7 +89,7 @@ def prepare(study: Study, dataset: Dataset, run: Run, rows: Split) -> tuple[Enco
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
         counts, critical = dataset.counts(rows.train).tolist(), critical_classes(study, dataset)
         facts = catalog.Facts(counts, len(dataset.target), model, critical)
-        objective = catalog.method(run.method, facts)
+        objective = catalog.method(run.objective, facts)
     return encoding, model, objective
 
 
@@ -102,6 +102,7 @@ def train_run(
     on_epoch: Callable[[Row], None] = lambda _: None,
 ) -> None:
     """Train ``run`` and leave everything that is kept of it in ``folder``; go on where it was interrupted."""
+    study = study.of(run)
     rows = split_of(study, dataset, run)
     encoding, model, objective = prepare(study, dataset, run, rows)
     model, objective = model.to(device), objective.to(device)

@@ -198,4 +198,4 @@ def _refuse_another(there: Study, asked: Study, folder: Path) -> None:
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a run's numbers, flat: all but the methods and the number of seeds."""
     flat = {f"{part}.{key}": value for part in ("data", "training") for key, value in values[part].items()}
-    return flat | {key: values[key] for key in ("model", "seed", "folds", "critical", "at_tpr")}
+    return flat | {key: values[key] for key in ("model", "seed", "folds", "critical", "at_tpr", "tested")}
