@@ -62,7 +62,9 @@ class Word:
     def __str__(self) -> str:
         if not self.params:
             return text_of(self.name)
-        return f"{text_of(self.name)}({', '.join(f'{text_of(k)}={text_of(v)}' for k, v in self.params.items())})"
+        return (
+            f"{text_of(self.name)}({', '.join(f'{text_of(k)}={text_of(v)}' for k, v in self.params.items())})"
+        )
 
 
 def split(text: str) -> list[str]:

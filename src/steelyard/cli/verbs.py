@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from steelyard.report import TuningSummary
     from steelyard.studies.store import Store
 
 app = typer.Typer(
@@ -155,6 +156,8 @@ def make_report(
     from steelyard import report
     from steelyard.studies.store import Store
 
+    if len(folders) == 1 and (folders[0] / "tuning.json").exists():
+        return _chosen(report.write_tuning(folders[0]), folders[0], as_json)
     stores = [Store(folder) for folder in folders]
     if len(stores) > 1:
         folder = out or Path("steelyard-ranks")
@@ -163,6 +166,51 @@ def make_report(
     if out is not None:
         raise InputError("--out is for the page over several comparisons; give more than one folder.")
     return _answer(report.terminal_table(report.write(stores[0])), stores[0].folder, as_json)
+
+
+@app.command()
+@study_options("folds")
+def tune(
+    asked: Study,
+    trials: Annotated[int | None, typer.Option("--trials", help="of each method (default: 20)")] = None,
+    staged: Annotated[bool, typer.Option("--staged", help="one small grid after the other")] = False,
+    trial_seeds: Annotated[int, typer.Option("--trial-seeds", help="trainings that make a trial")] = 1,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            "--search",
+            help="settings of the training to search for every method too, as in lr,clip=[1, 5], or none "
+            "(default: lr; with --staged: none)",
+        ),
+    ] = None,
+    then_compare: Annotated[
+        bool, typer.Option("--then-compare", help="compare the chosen words on fresh seeds at the end")
+    ] = False,
+    out: Out = Path("steelyard-tuning"),
+    workers: Workers = 1,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search the parameters of methods by the validation samples; test samples are not looked at.
+
+    As many trials for every method, plain cross-entropy included. What is finished in the folder is not
+    trained again.
+    """
+    from steelyard import report
+    from steelyard.cli.progress import TrialWatcher
+    from steelyard.studies import tune as tuning
+
+    if staged and trials is not None:
+        raise InputError("--staged tries all points of its grids; leave --trials out.")
+    also = ("" if staged else "lr") if search is None else search.replace("none", "")
+    how = tuning.How(None if staged else trials or tuning.TRIALS, trial_seeds, also)
+    command = shlex.join(["steelyard", *sys.argv[1:]])
+    with TrialWatcher(Console(stderr=True, quiet=quiet), asked) as watcher:
+        found = tuning.tune(asked, out, watcher, how, workers=workers, device=device, command=command)
+    _chosen(report.write_tuning(out), out, as_json)
+    if then_compare:
+        _reported(_trained(found.study, out / "comparison", workers, device, quiet), as_json)
 
 
 @app.command()
@@ -263,6 +311,20 @@ def _answer(table: Table, out: Path, as_json: bool) -> None:
     console = Console()
     console.print(table)
     console.print(f"The page: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _chosen(summary: TuningSummary, out: Path, as_json: bool) -> None:
+    """What a search chose, and what to do next."""
+    if as_json:
+        typer.echo((out / "tuning.json").read_text(encoding="utf-8"))
+        return
+    rows = [
+        (one.method, one.chosen.word, f"{one.chosen.value:.3f}", str(len(one.trials)))
+        for one in summary.methods
+    ]
+    _table("Chosen on validation samples", ("method", "chosen", summary.monitor, "trials"), rows)
+    for line in (f"The page: {out / 'report.html'}", f"Compare on fresh seeds: {summary.following}"):
+        Console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _beside(rows: Sequence[dict[str, Any]]) -> None:

@@ -4,6 +4,17 @@ from steelyard.report.gallery import wanted
 from steelyard.report.ranking import Ranking
 from steelyard.report.summary import Summary
 from steelyard.report.terminal import ranks_table, terminal_table
+from steelyard.report.tuning import TuningSummary, write_tuning
 from steelyard.report.writing import write, write_ranks
 
-__all__ = ["Ranking", "Summary", "ranks_table", "terminal_table", "wanted", "write", "write_ranks"]
+__all__ = [
+    "Ranking",
+    "Summary",
+    "TuningSummary",
+    "ranks_table",
+    "terminal_table",
+    "wanted",
+    "write",
+    "write_ranks",
+    "write_tuning",
+]

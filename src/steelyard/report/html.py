@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from steelyard.report.figure import Plot
     from steelyard.report.ranking import Ranking
     from steelyard.report.summary import Summary
+    from steelyard.report.tuning import TuningSummary
 
 
 def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot]]) -> str:
@@ -51,6 +52,16 @@ def ranks_page(ranking: Ranking, plots: Mapping[str, Sequence[Plot]]) -> str:
         summary=ranking,
         plots=_drawn(plots),
         looks=_looks(one.method for one in ranking.methods),
+    )
+
+
+def tuning_page(summary: TuningSummary, plots: Mapping[str, Sequence[Plot]]) -> str:
+    """The text of the ``report.html`` of a search for parameters."""
+    return _fill(
+        "tuning.html",
+        summary=summary,
+        plots=_drawn(plots),
+        looks=_looks(one.method for one in summary.methods),
     )
 
 

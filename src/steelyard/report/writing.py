@@ -58,7 +58,7 @@ def write_ranks(stores: Sequence[Store], folder: Path) -> Ranking:
         _write_page(evidence, summary)
     diagram = critical_difference_diagram(ranking)
     write_text(folder / "summary.json", ranking.as_json())
-    _write_data(folder, [diagram])
+    write_data(folder, [diagram])
     write_text(folder / "report.html", ranks_page(ranking, {"answer": [diagram]}))
     return ranking
 
@@ -66,11 +66,12 @@ def write_ranks(stores: Sequence[Store], folder: Path) -> Ranking:
 def _write_page(evidence: Evidence, summary: Summary) -> None:
     folder, drawn = evidence.store.folder, plots(evidence, summary)
     write_text(folder / "summary.json", summary.as_json())
-    _write_data(folder, chain.from_iterable(drawn.values()))
+    write_data(folder, chain.from_iterable(drawn.values()))
     write_text(folder / "report.html", page(evidence, summary, drawn))
 
 
-def _write_data(folder: Path, drawn: Iterable[Plot]) -> None:
+def write_data(folder: Path, drawn: Iterable[Plot]) -> None:
+    """Write the data of every plot as ``plots/NAME.csv``."""
     for plot in drawn:
         rows = (dict(zip(plot.columns, row, strict=True)) for row in plot.rows)
         write_rows(folder / "plots" / f"{plot.name}.csv", plot.columns, rows)

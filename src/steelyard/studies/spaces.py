@@ -94,7 +94,12 @@ def _any_of(*values: Any) -> Choice:
     return Choice(values)
 
 
-_ETA, _MARGIN, _GAMMA, _BETA = _log(1e-3, 10), _log(0.1, 4), Between(0.5, 5), _any_of(0.9, 0.99, 0.999, 0.9999)
+_ETA, _MARGIN, _GAMMA, _BETA = (
+    _log(1e-3, 10),
+    _log(0.1, 4),
+    Between(0.5, 5),
+    _any_of(0.9, 0.99, 0.999, 0.9999),
+)
 
 SPACES: Mapping[str, Space] = {
     "effective-number": {"beta": _BETA},
@@ -163,7 +168,9 @@ def of_recipe(text: str, recipe: Recipe) -> Space:
         check.one_of("setting to search", name, OF_METHODS)
         given = as_range(Word.parse(f"search({part})").params[name]) if value else declared.get(name)
         if given is None:
-            raise InputError(f"expected a range for {name}, as in {name}=[0.1, 1] or {name}=log(low=.., high=..).")
+            raise InputError(
+                f"expected a range for {name}, as in {name}=[0.1, 1] or {name}=log(low=.., high=..)."
+            )
         found[name] = given
     return found
 

@@ -144,7 +144,9 @@ def search_all(
 
 def _refuse(asked: Study, how: How) -> None:
     if asked.folds:
-        raise InputError("a search cannot be tested on folds: each was in another one's training; leave folds out.")
+        raise InputError(
+            "a search cannot be tested on folds: each was in another one's training; leave folds out."
+        )
     if not asked.data.val_fraction:
         raise InputError("a search is judged on validation samples; give a val_fraction above 0.")
     check.whole("trial-seeds", how.seeds, 1)
@@ -165,7 +167,9 @@ def _check_ends(asked: Study, dataset: Dataset, also: Space) -> None:
     """Build every method at the ends of its ranges, so that none is refused after hours."""
     for method in asked.methods:
         plain, space = whole_space(method, also)
-        point = default_point(plain, space, asked.training) or {name: one.grid[0] for name, one in space.items()}
+        point = default_point(plain, space, asked.training) or {
+            name: one.grid[0] for name, one in space.items()
+        }
         ends = [with_values(plain, point | {name: end}) for name, one in space.items() for end in one.grid]
         check_runs(asked.model_copy(update={"methods": _once(ends or [plain])}), dataset)
 
@@ -197,7 +201,9 @@ def _values(store: Store, dataset: Dataset) -> dict[str, tuple[float, ...]]:
 def _write(tuning: Tuning, folder: Path, how: How, also: Space, asked: Study) -> None:
     """The search as files: trials as a table, all of it as JSON, the comparison to come as YAML."""
     spaces = {str(one): {k: str(v) for k, v in whole_space(one, also)[1].items()} for one in asked.methods}
-    rows = [asdict(trial) | {"value": trial.value, "chosen": _is_chosen(tuning, trial)} for trial in tuning.trials]
+    rows = [
+        asdict(trial) | {"value": trial.value, "chosen": _is_chosen(tuning, trial)} for trial in tuning.trials
+    ]
     columns = ("method", "number", "word", "value", "chosen")
     write_rows(folder / "trials.csv", columns, ({name: row[name] for name in columns} for row in rows))
     write_text(folder / "chosen.yaml", as_yaml(tuning.study))
