@@ -170,7 +170,7 @@ def make_report(
 
 @app.command()
 @study_options("folds")
-def tune(
+def tune(  # noqa: PLR0913, PLR0917 - each is an option
     asked: Study,
     trials: Annotated[int | None, typer.Option("--trials", help="of each method (default: 20)")] = None,
     staged: Annotated[bool, typer.Option("--staged", help="one small grid after the other")] = False,
@@ -203,8 +203,8 @@ def tune(
 
     if staged and trials is not None:
         raise InputError("--staged tries all points of its grids; leave --trials out.")
-    also = ("" if staged else "lr") if search is None else search.replace("none", "")
-    how = tuning.How(None if staged else trials or tuning.TRIALS, trial_seeds, also)
+    also = search or ("none" if staged else "lr")
+    how = tuning.How(None if staged else trials or tuning.TRIALS, trial_seeds, "" if also == "none" else also)
     command = shlex.join(["steelyard", *sys.argv[1:]])
     with TrialWatcher(Console(stderr=True, quiet=quiet), asked) as watcher:
         found = tuning.tune(asked, out, watcher, how, workers=workers, device=device, command=command)

@@ -119,20 +119,16 @@ def _details(found: dict[str, Any], methods: tuple[Searched, ...], monitor: str)
         count(numbers[0], "trial") if len(set(numbers)) == 1 else f"{min(numbers)} to {max(numbers)} trials"
     )
     budget = f"Each method had {each} of {count(seeds, 'training')} and {found['epochs']} epochs at most."
-    if len(set(numbers)) > 1:
+    if not equal:
         fewest = [one.method for one in methods if len(one.trials) == min(numbers)]
         budget += f" Budgets differ: fewest points were to be tried for {joined(fewest)}."
     untuned = [one.method for one in methods if not one.space]
     failed = sum(one.failed for one in methods)
     return (
         budget,
-        f"Trials are judged by {monitor} on the validation samples of the same splits; equals go to the first.",
+        f"The {monitor} on the validation samples of the same splits decides; of equals the first is taken.",
         *([f"Nothing was there to search for {joined(untuned)}."] if untuned else []),
-        *(
-            [f"{count(failed, 'trial')} ended in a training that failed, and cannot be chosen."]
-            if failed
-            else []
-        ),
+        *([f"{count(failed, 'trial')} failed in training, and could not be chosen."] if failed else []),
     )
 
 

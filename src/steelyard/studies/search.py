@@ -38,13 +38,14 @@ _ATTEMPTS = 50  # to find a point that was not tried yet; then the space is held
 
 
 def by_model(word: Word, of_recipe: Space, recipe: Recipe, trials: int, seed: int) -> Search:
-    """Up to ``trials`` words, first the defaults, then what Optuna's tree-structured Parzen estimator proposes.
+    """At most ``trials`` words: the defaults, then what Optuna's tree-structured Parzen estimator proposes.
 
     Fewer only where the ranges hold fewer points. More trials begin with the same words.
 
     References:
-        Bergstra, Bardenet, Bengio, Kégl, "Algorithms for hyper-parameter optimization", NIPS 2011. Akiba et al.,
-        "Optuna: a next-generation hyperparameter optimization framework", KDD 2019.
+        Bergstra, Bardenet, Bengio, Kégl, "Algorithms for hyper-parameter optimization", NIPS 2011. Akiba,
+        Sano, Yanase, Ohta, Koyama, "Optuna: a next-generation hyperparameter optimization framework", KDD
+        2019.
     """
     optuna = load_optuna()
     plain, space = whole_space(word, of_recipe)
@@ -143,7 +144,7 @@ def _value(one: Any, drawn: Any) -> Any:
 
 
 def _told(optuna: ModuleType, space: Space, distributions: Any, point: Point, value: float) -> Any:
-    """A finished trial as Optuna keeps it; a failed training counts as pruned, which is worse than any value."""
+    """A finished trial as Optuna keeps it; a failed one counts as pruned, which is worse than any value."""
     params = {
         name: point[name] if isinstance(one, Between) else one.values.index(point[name])
         for name, one in space.items()
@@ -157,7 +158,7 @@ def _told(optuna: ModuleType, space: Space, distributions: Any, point: Point, va
 
 
 def _seeds(seed: int, word: Word, number: int) -> list[int]:
-    """Seeds of the sampler for trial ``number`` of ``word``: of these three alone, so that a search can go on."""
+    """Seeds of the sampler for trial ``number`` of ``word``, fixed by these three: so a search can go on."""
     sequence = np.random.SeedSequence([seed, number, *str(word).encode()])
     return [int(one) for one in sequence.generate_state(_ATTEMPTS)]
 
@@ -172,7 +173,7 @@ def load_optuna() -> ModuleType:
         import optuna  # noqa: PLC0415 - an extra, which only a search needs
     except ImportError:
         raise InputError(
-            "this search needs Optuna, which is not installed: pip install 'steelyard[tune]', or give --staged."
+            "this search needs Optuna, which is not there: pip install 'steelyard[tune]', or give --staged."
         ) from None
     logging.getLogger("optuna").setLevel(logging.WARNING)
     return optuna

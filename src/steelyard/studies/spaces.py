@@ -1,9 +1,9 @@
 """What a search varies: ranges as people write them, and the declared ones of every method, in one table.
 
-A range stands where a value would: ``low(lam=log(low=0.001, high=10))``, ``ldam(scale=uniform(low=1, high=20))``,
-``focal(gamma=[0.5, 1, 2])``. A word that names a range is searched in the ranges that it names, and there alone.
-Any other is searched in the declared ranges of the parameters that it gives no value. Parameters of the loss
-within a word are addressed as ``loss.gamma``.
+A range stands where a value would: ``low(lam=log(low=0.001, high=10))``, ``focal(gamma=[0.5, 1, 2])``,
+``ldam(scale=uniform(low=1, high=20))``. A word that names a range is searched in the ranges that it names, and
+there alone. Any other is searched in the declared ranges of the parameters that it gives no value. Parameters
+of the loss within a word are addressed as ``loss.gamma``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The numbers from ``low`` to ``high``; ``log``: every factor counts alike, for values of unknown size."""
+    """The numbers from ``low`` to ``high``; with ``log`` every factor counts alike."""
 
     low: float
     high: float
@@ -152,7 +152,7 @@ STAGES: Mapping[str, tuple[Stage, ...]] = {
 
 
 def of_recipe(text: str, recipe: Recipe) -> Space:
-    """The settings of the training that ``text`` has searched: ``lr``, or with ranges ``lr=log(low=1e-4, high=1)``.
+    """The settings of the training that ``text`` has searched: ``lr``, or with a range ``lr=[0.01, 0.1]``.
 
     >>> from steelyard.recipe import Recipe
     >>> {name: str(where) for name, where in of_recipe("lr,clip=[1, 5]", Recipe(lr=0.01)).items()}

@@ -1,4 +1,4 @@
-"""A search for the parameters of methods: by the validation samples alone, with as many trainings for each."""
+"""A search for the parameters of methods: by the validation samples alone, as many trainings for each."""
 
 from __future__ import annotations
 
@@ -144,9 +144,7 @@ def search_all(
 
 def _refuse(asked: Study, how: How) -> None:
     if asked.folds:
-        raise InputError(
-            "a search cannot be tested on folds: each was in another one's training; leave folds out."
-        )
+        raise InputError("with folds the search would have trained on every test sample; leave folds out.")
     if not asked.data.val_fraction:
         raise InputError("a search is judged on validation samples; give a val_fraction above 0.")
     check.whole("trial-seeds", how.seeds, 1)
@@ -202,7 +200,8 @@ def _write(tuning: Tuning, folder: Path, how: How, also: Space, asked: Study) ->
     """The search as files: trials as a table, all of it as JSON, the comparison to come as YAML."""
     spaces = {str(one): {k: str(v) for k, v in whole_space(one, also)[1].items()} for one in asked.methods}
     rows = [
-        asdict(trial) | {"value": trial.value, "chosen": _is_chosen(tuning, trial)} for trial in tuning.trials
+        asdict(trial) | {"value": trial.value, "chosen": tuning.chosen[trial.method] == trial.word}
+        for trial in tuning.trials
     ]
     columns = ("method", "number", "word", "value", "chosen")
     write_rows(folder / "trials.csv", columns, ({name: row[name] for name in columns} for row in rows))
@@ -218,10 +217,6 @@ def _write(tuning: Tuning, folder: Path, how: How, also: Space, asked: Study) ->
         "next": comparison_command(folder),
     }
     write_text(folder / "tuning.json", json.dumps(found, indent=1, ensure_ascii=False))
-
-
-def _is_chosen(tuning: Tuning, trial: Trial) -> bool:
-    return tuning.chosen[trial.method] == trial.word
 
 
 def comparison_command(folder: Path) -> str:
