@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.ticker import NullFormatter
+
 from steelyard._checks import InputError
 from steelyard._files import write_text
 from steelyard.report.figure import ACCENT, INK, MUTED, SURFACE, Plot, axes, short, svg
 from steelyard.report.html import tuning_page
-from steelyard.report.measures import count, joined, number
+from steelyard.report.measures import count, joined, measures, number
 from steelyard.report.writing import write_data
-from steelyard.words import Word, text_of
+from steelyard.words import Word, split, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,11 +89,12 @@ def _summary(found: dict[str, Any]) -> TuningSummary:
         Searched(method, space, tuple(_tried(row) for row in found["trials"] if row["method"] == method))
         for method, space in found["spaces"].items()
     )
-    monitor = found["monitor"].removeprefix("val_").replace("_", " ")
-    leader = max(methods, key=lambda one: _known(one.chosen.value))
+    monitor = _label(found["monitor"].removeprefix("val_"))
+    best = max(_known(one.chosen.value) for one in methods)
+    leaders = [one.method for one in methods if one.chosen.value == best]
     headline = (
-        f"{leader.chosen.word} reached the best {monitor} on validation, {number(leader.chosen.value, 3)}. "
-        "Whether it is better is for the test samples to say, which no trial has seen."
+        f"{monitor} on validation: {number(best, 3)} at best, by {joined(leaders) if leaders else 'none'}. "
+        "Whether that is better is for the test samples to say, which no trial has seen."
     )
     return TuningSummary(
         title=f"{found['facts']['name']}: parameters of {count(len(methods), 'method')}",
@@ -109,15 +112,20 @@ def _tried(row: dict[str, Any]) -> Tried:
     return Tried(row["number"], row["word"], value, row["chosen"])
 
 
+def _label(measure: str) -> str:
+    """What the pages call ``measure``, where they know it."""
+    known = {one.key: one.label for one in measures(critical=True, at_tpr=0.95)}
+    return known.get(measure, measure.replace("_", " "))
+
+
 def _known(value: float) -> float:
     return -math.inf if math.isnan(value) else value
 
 
 def _details(found: dict[str, Any], methods: tuple[Searched, ...], monitor: str) -> tuple[str, ...]:
     seeds, numbers = found["how"]["seeds"], [len(one.trials) for one in methods]
-    each = (
-        count(numbers[0], "trial") if len(set(numbers)) == 1 else f"{min(numbers)} to {max(numbers)} trials"
-    )
+    equal = len(set(numbers)) == 1
+    each = count(numbers[0], "trial") if equal else f"{min(numbers)} to {max(numbers)} trials"
     budget = f"Each method had {each} of {count(seeds, 'training')} and {found['epochs']} epochs at most."
     if not equal:
         fewest = [one.method for one in methods if len(one.trials) == min(numbers)]
@@ -126,7 +134,7 @@ def _details(found: dict[str, Any], methods: tuple[Searched, ...], monitor: str)
     failed = sum(one.failed for one in methods)
     return (
         budget,
-        f"The {monitor} on the validation samples of the same splits decides; of equals the first is taken.",
+        f"{monitor} on the validation samples of the same splits decides; of equals the first is taken.",
         *([f"Nothing was there to search for {joined(untuned)}."] if untuned else []),
         *([f"{count(failed, 'trial')} failed in training, and could not be chosen."] if failed else []),
     )
@@ -148,7 +156,7 @@ def _plot(
 ) -> Plot:
     chosen = next((value for value, trial in points if trial.chosen), None)
     with axes(2.6) as (figure, ax):
-        xs = _placed(ax, [value for value, _ in points], log=where.startswith("log"))
+        xs = _placed(ax, [value for value, _ in points], where)
         for x, (_, trial) in sorted(zip(xs, points, strict=True), key=lambda each: each[1][1].chosen):
             colour, size = (ACCENT, 10) if trial.chosen else (MUTED, 6)
             ax.plot(x, trial.value, "o", color=colour, markersize=size, markeredgecolor=SURFACE)
@@ -168,16 +176,18 @@ def _plot(
     return Plot(key.replace(".", "_"), title, finding, drawing, (name, "value", "chosen"), rows)
 
 
-def _placed(ax: Axes, values: list[Any], *, log: bool) -> list[float]:
-    """Where the values stand on the axis: as numbers, or side by side in the order of their first coming."""
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        if log:
-            ax.set_xscale("log")
-        return values
-    names = list(dict.fromkeys(text_of(value) for value in values))
-    ax.set_xticks(range(len(names)), [short(name) for name in names])
-    ax.margins(x=0.2)
-    return [float(names.index(text_of(value))) for value in values]
+def _placed(ax: Axes, values: list[Any], where: str) -> list[float]:
+    """Where the values stand on the axis: as numbers, or those of a list side by side in its order."""
+    if where.startswith("["):
+        names = split(where[1:-1])
+        ax.set_xticks(range(len(names)), [short(name) for name in names])
+        ax.margins(x=0.2)
+        return [float(names.index(text_of(value))) for value in values]
+    if where.startswith("log"):
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    return values
 
 
 def _value(word: str, name: str) -> Any:
