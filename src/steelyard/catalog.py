@@ -65,6 +65,7 @@ WEIGHTINGS: Mapping[str, Callable[..., nn.Module]] = {
 
 CONSTRAINTS: Mapping[str, Callable[..., nn.Module]] = {
     "alm": constraints.AUCConstraint,
+    "alm-fpr": constraints.FalseAlarmConstraint,
 }
 
 METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS}

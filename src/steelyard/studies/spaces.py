@@ -2,8 +2,8 @@
 
 A range stands where a value would: ``low(lam=log(low=0.001, high=10))``, ``focal(gamma=[0.5, 1, 2])``,
 ``ldam(scale=uniform(low=1, high=20))``. A word that names a range is searched in the ranges that it names,
-and there alone. Any other is searched in the declared ranges of the parameters that it gives no value. Parameters
-of the loss within a word are addressed as ``loss.gamma``.
+and there alone. Any other is searched in the declared ranges of the parameters that it gives no value.
+Parameters of the loss within a word are addressed as ``loss.gamma``.
 """
 
 from __future__ import annotations
