@@ -30,9 +30,9 @@ class FalseAlarmConstraint(AugmentedLagrangian):
         ``(max(0, lambda + mu * g)^2 - lambda^2) / (2 mu)``
 
     and after the step ``lambda = max(0, lambda + mu * g)``: it falls again where more than the demand is met.
-    Where the validation score fell, ``mu`` is multiplied by ``rho``. Without samples of both sides the penalty
-    is zero. Give it to :class:`steelyard.Objective` as ``constraint``. In training under ``torch.distributed``
-    the batch is the joint batch of all ranks.
+    Where the validation score fell, ``mu`` is multiplied by ``rho``. Where a side has no sample, the penalty
+    is zero. Give it to :class:`steelyard.Objective` as ``constraint``. In training under
+    ``torch.distributed`` the batch is the joint batch of all ranks.
 
     Args:
         critical: numbers of the classes that must not be missed; the score f is their log-odds.

@@ -70,8 +70,9 @@ def check_recipe(study: Study, dataset: Dataset) -> None:
         raise check.InputError("keep best and patience need validation samples; give a val_fraction above 0.")
     if study.training.augment:
         augmentation(study.training.augment)
-        if not dataset.is_image:
-            raise check.InputError("augment changes images, the data is a table; leave it out.")
+        if not dataset.is_image or dataset.is_volume:
+            kind = "volumes" if dataset.is_image else "a table"
+            raise check.InputError(f"augment changes images, the data is {kind}; leave it out.")
 
 
 def critical_classes(study: Study, dataset: Dataset) -> list[int]:

@@ -26,8 +26,16 @@ def keep_samples(store: Store, rows: NDArray[np.int64]) -> None:
         return
     index = np.unique(rows)
     image = dataset.x[index] if isinstance(dataset.x, Tensor) else dataset.x.decoded(index)
+    image = _middle_slice(image) if image.ndim == 5 else image
     scale = LARGEST / max(image.shape[-2:])
     if scale < 1:
         small = interpolate(image.float(), scale_factor=scale, mode="area")
         image = small.round().clamp(0, 255).byte()
     store.write_samples(index, image.numpy(), [dataset.sample[i] for i in index])
+
+
+def _middle_slice(volume: Tensor) -> Tensor:
+    """(K, 1, H, W) uint8: the first channel halfway through (K, C, D, H, W), each in its own full range."""
+    image = volume[:, :1, volume.shape[2] // 2].float()
+    low, high = image.amin((1, 2, 3), keepdim=True), image.amax((1, 2, 3), keepdim=True)
+    return (255 * (image - low) / (high - low).clamp_min(1e-12)).round().byte()

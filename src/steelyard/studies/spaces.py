@@ -46,7 +46,7 @@ class Between:
         return isinstance(value, int | float) and self.low <= value <= self.high
 
     def __str__(self) -> str:
-        return f"{'log' if self.log else 'uniform'}(low={self.low:g}, high={self.high:g})"
+        return f"{'log' if self.log else 'uniform'}(low={self.low}, high={self.high})"
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -161,7 +161,10 @@ def of_recipe(text: str, recipe: Recipe) -> Space:
     Raises:
         InputError: for a setting that methods cannot have of their own, or one without a range.
     """
-    declared = {"lr": _log(recipe.lr / 10, recipe.lr * 10), "weight_decay": _log(1e-6, 1e-2)}
+    declared = {
+        "lr": _log(rounded(recipe.lr / 10), rounded(recipe.lr * 10)),
+        "weight_decay": _log(1e-6, 1e-2),
+    }
     found: Space = {}
     for part in split(text):
         name, _, value = (piece.strip() for piece in part.partition("="))
@@ -238,7 +241,12 @@ def with_values(word: Word, point: Point) -> Word:
 def default_point(word: Word, space: Space, recipe: Recipe) -> Point | None:
     """What ``word`` has without a search; None where a default is out of its range."""
     point = {name: _default(word, name, recipe) for name in space}
-    return point if all(point[name] in where for name, where in space.items()) else None
+    if not all(point[name] in where for name, where in space.items()):
+        return None
+    return {
+        name: where.values[where.values.index(point[name])] if isinstance(where, Choice) else point[name]
+        for name, where in space.items()
+    }  # as a list writes it: 2, not 2.0
 
 
 def _default(word: Word, name: str, recipe: Recipe) -> Any:

@@ -15,11 +15,11 @@ from steelyard._checks import InputError
 from steelyard._files import write_text
 from steelyard.studies import run as running
 from steelyard.studies.compare import check_runs, read_once, study_facts, train_missing, with_baseline
-from steelyard.studies.config import Run, as_yaml
+from steelyard.studies.config import as_yaml
 from steelyard.studies.evaluate import measures
 from steelyard.studies.search import by_model, by_stages, load_optuna, whole_space
 from steelyard.studies.spaces import default_point, of_recipe, with_values
-from steelyard.studies.store import Store, StoredRun, write_rows
+from steelyard.studies.store import Store, write_rows
 from steelyard.words import Word
 
 if TYPE_CHECKING:
@@ -99,14 +99,16 @@ def tune(
     trial_study = asked.model_copy(update={"seeds": how.seeds, "tested": False})
     _check_ends(trial_study, dataset, also)
 
+    so_far: list[Word] = []
+
     def values_of(words: Sequence[Word]) -> dict[str, tuple[float, ...]]:
-        wanted = trial_study.model_copy(update={"methods": _once(words)})
-        check_runs(wanted, dataset)
+        so_far.extend(words)
+        wanted = trial_study.model_copy(update={"methods": _once(so_far)})
         store = Store.create(folder / "trials", wanted)
         with store.locked():
             store.write_facts(study_facts(wanted, dataset, command, running.pick_device(device)))
             train_missing(store, listener, workers, device)
-        return _values(store, dataset)
+        return {str(word): _values(store, word, dataset) for word in words}
 
     trials, chosen = search_all(searches, values_of)
     final = {
@@ -177,23 +179,16 @@ def _once(words: Any) -> tuple[Word, ...]:
     return tuple({str(word): word for word in words}.values())
 
 
-def _values(store: Store, dataset: Dataset) -> dict[str, tuple[float, ...]]:
-    """The monitor's value of each seed by word; none where a training failed."""
+def _values(store: Store, word: Word, dataset: Dataset) -> tuple[float, ...]:
+    """The monitor's value of each seed of ``word``; none where a training failed."""
     asked = store.study
+    runs = [stored for stored in store.runs() if str(stored.run.method) == str(word)]
+    if any(stored.failure for stored in runs):
+        return ()
     monitor = asked.training.monitor.removeprefix("val_")
     critical = running.critical_classes(asked, dataset)
-
-    def value(run: Run) -> float:
-        validation = StoredRun(run, store.run_folder(run)).predictions("val")
-        return measures(validation, dataset.classes, critical, asked.at_tpr)[monitor]
-
-    runs: dict[str, list[StoredRun]] = {}
-    for stored in store.runs():
-        runs.setdefault(str(stored.run.method), []).append(stored)
-    return {
-        word: () if any(one.failure for one in each) else tuple(value(one.run) for one in each)
-        for word, each in runs.items()
-    }
+    found = (measures(stored.predictions("val"), dataset.classes, critical, asked.at_tpr) for stored in runs)
+    return tuple(one[monitor] for one in found)
 
 
 def _write(tuning: Tuning, folder: Path, how: How, also: Space, asked: Study) -> None:
