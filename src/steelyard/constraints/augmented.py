@@ -60,8 +60,6 @@ class AUCConstraint(AugmentedLagrangian):
     tensor([0., 0., 1.])
     """
 
-    multiplier: Tensor
-
     def __init__(  # noqa: PLR0913 - each is a setting of the method
         self,
         num_samples: int,

@@ -23,6 +23,7 @@ class AugmentedLagrangian(nn.Module):
     """
 
     critical: Tensor
+    multiplier: Tensor  # of whatever shape the form gives it
     mu: Tensor
     last_score: Tensor
     violations: Tensor

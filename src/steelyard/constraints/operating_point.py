@@ -60,8 +60,6 @@ class FalseAlarmConstraint(AugmentedLagrangian):
     tensor(0.1500)
     """
 
-    multiplier: Tensor
-
     def __init__(  # noqa: PLR0913 - each is a setting of the method
         self,
         critical: Sequence[int] = (1,),
