@@ -63,7 +63,7 @@ def compared(side: int) -> dict[str, Any]:
         "pairs_alone": part["ratio"],
         "bytes": peak_bytes("sums", side) - empty,
         "bytes_of_libauc": peak_bytes("libauc", side) - empty,
-        "value_difference": abs(float(sums(score, target) - theirs(score, target))),
+        "value_difference": abs((sums(score, target) - theirs(score, target)).item()),
         "gradient_difference": float((mine - other).abs().max() / other.abs().max()),
     }
 

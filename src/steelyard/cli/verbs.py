@@ -204,7 +204,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     if staged and trials is not None:
         raise InputError("--staged tries all points of its grids; leave --trials out.")
     also = search or ("none" if staged else "lr")
-    how = tuning.How(None if staged else trials or tuning.TRIALS, trial_seeds, "" if also == "none" else also)
+    number = None if staged else tuning.TRIALS if trials is None else trials
+    how = tuning.How(number, trial_seeds, "" if also == "none" else also)
     command = shlex.join(["steelyard", *sys.argv[1:]])
     with TrialWatcher(Console(stderr=True, quiet=quiet), asked) as watcher:
         found = tuning.tune(asked, out, watcher, how, workers=workers, device=device, command=command)

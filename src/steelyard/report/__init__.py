@@ -4,8 +4,8 @@ from steelyard.report.gallery import wanted
 from steelyard.report.ranking import Ranking
 from steelyard.report.summary import Summary
 from steelyard.report.terminal import ranks_table, terminal_table
-from steelyard.report.tuning import TuningSummary, write_tuning
-from steelyard.report.writing import write, write_ranks
+from steelyard.report.tuning import TuningSummary
+from steelyard.report.writing import write, write_ranks, write_tuning
 
 __all__ = [
     "Ranking",

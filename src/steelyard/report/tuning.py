@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import NullFormatter
 
 from steelyard._checks import InputError
-from steelyard._files import write_text
 from steelyard.report.figure import ACCENT, INK, MUTED, SURFACE, Plot, axes, short, svg
-from steelyard.report.html import tuning_page
 from steelyard.report.measures import count, joined, measures, number
-from steelyard.report.writing import write_data
 from steelyard.words import Word, split, text_of
 
 if TYPE_CHECKING:
@@ -67,21 +63,21 @@ class TuningSummary:
     following: str  # that compares the chosen words
 
 
-def write_tuning(folder: Path) -> TuningSummary:
-    """Make the page of the search in ``folder`` from its files.
+def read_tuning(folder: Path) -> TuningSummary:
+    """The search in ``folder``, from its files.
 
     Raises:
-        InputError: if the search has not come to its end there.
+        InputError: if it has not come to its end there.
     """
     path = folder / "tuning.json"
     if not path.exists():
         raise InputError(f"{folder} holds no finished search (no tuning.json); give its command again.")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    summary = _summary(found)
-    drawn = {one.method: _plots(one, place, summary.monitor) for place, one in enumerate(summary.methods)}
-    write_data(folder, chain.from_iterable(drawn.values()))
-    write_text(folder / "report.html", tuning_page(summary, drawn))
-    return summary
+    return _summary(json.loads(path.read_text(encoding="utf-8")))
+
+
+def tuning_plots(summary: TuningSummary) -> dict[str, list[Plot]]:
+    """The plots of each method's parameters."""
+    return {one.method: _plots(one, place, summary.monitor) for place, one in enumerate(summary.methods)}
 
 
 def _summary(found: dict[str, Any]) -> TuningSummary:

@@ -9,10 +9,11 @@ from steelyard._checks import InputError
 from steelyard._files import write_text
 from steelyard.report import evidence as reading
 from steelyard.report.diagram import critical_difference_diagram
-from steelyard.report.html import page, ranks_page
+from steelyard.report.html import page, ranks_page, tuning_page
 from steelyard.report.plots import plots
 from steelyard.report.ranks import rank
 from steelyard.report.summarise import summarise
+from steelyard.report.tuning import read_tuning, tuning_plots
 from steelyard.studies.store import write_rows
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from steelyard.report.figure import Plot
     from steelyard.report.ranking import Ranking
     from steelyard.report.summary import Summary
+    from steelyard.report.tuning import TuningSummary
     from steelyard.studies.store import Store
 
 
@@ -58,20 +60,32 @@ def write_ranks(stores: Sequence[Store], folder: Path) -> Ranking:
         _write_page(evidence, summary)
     diagram = critical_difference_diagram(ranking)
     write_text(folder / "summary.json", ranking.as_json())
-    write_data(folder, [diagram])
+    _write_data(folder, [diagram])
     write_text(folder / "report.html", ranks_page(ranking, {"answer": [diagram]}))
     return ranking
+
+
+def write_tuning(folder: Path) -> TuningSummary:
+    """Write the page of the search for parameters in ``folder`` from its files.
+
+    Raises:
+        InputError: if the search has not come to its end there.
+    """
+    summary = read_tuning(folder)
+    drawn = tuning_plots(summary)
+    _write_data(folder, chain.from_iterable(drawn.values()))
+    write_text(folder / "report.html", tuning_page(summary, drawn))
+    return summary
 
 
 def _write_page(evidence: Evidence, summary: Summary) -> None:
     folder, drawn = evidence.store.folder, plots(evidence, summary)
     write_text(folder / "summary.json", summary.as_json())
-    write_data(folder, chain.from_iterable(drawn.values()))
+    _write_data(folder, chain.from_iterable(drawn.values()))
     write_text(folder / "report.html", page(evidence, summary, drawn))
 
 
-def write_data(folder: Path, drawn: Iterable[Plot]) -> None:
-    """Write the data of every plot as ``plots/NAME.csv``."""
+def _write_data(folder: Path, drawn: Iterable[Plot]) -> None:
     for plot in drawn:
         rows = (dict(zip(plot.columns, row, strict=True)) for row in plot.rows)
         write_rows(folder / "plots" / f"{plot.name}.csv", plot.columns, rows)
