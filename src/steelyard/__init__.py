@@ -25,13 +25,14 @@ if TYPE_CHECKING:
         training,
         weighting,
     )
-    from steelyard.constraints import AUCConstraint
+    from steelyard.constraints import AUCConstraint, FalseAlarmConstraint
     from steelyard.objective import LOW, Objective, TwoScale
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AUCConstraint": "steelyard.constraints",
+    "FalseAlarmConstraint": "steelyard.constraints",
     "LOW": "steelyard.objective",
     "Objective": "steelyard.objective",
     "TwoScale": "steelyard.objective",
@@ -40,6 +41,7 @@ _HOME = {
 __all__ = [
     "LOW",
     "AUCConstraint",
+    "FalseAlarmConstraint",
     "InputError",
     "Objective",
     "TwoScale",

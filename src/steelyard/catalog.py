@@ -75,6 +75,7 @@ WEIGHTINGS: Mapping[str, Callable[..., nn.Module]] = {
 
 CONSTRAINTS: Mapping[str, Callable[..., nn.Module]] = {
     "alm": constraints.AUCConstraint,
+    "alm-fpr": constraints.FalseAlarmConstraint,
 }
 
 CONTROLS: Mapping[str, Callable[..., losses.Loss]] = {
@@ -295,11 +296,12 @@ def base_loss(name: str, task: Task = ONE_CLASS) -> str:
 def model(word: Word | str, input_shape: tuple[int, ...], num_classes: int) -> Classifier:
     """A model sized to the data; ``auto`` is ``small-cnn`` for images and ``mlp`` for tables.
 
+    For volumes it is ``cnn3d-two-path``.
     A name with a colon is the import path of a user's own: ``my_package.nets:make``.
     """
     word = Word.of(word)
     if word.name == "auto":
-        word = Word("small-cnn" if len(input_shape) == 3 else "mlp", word.params)
+        word = Word({3: "small-cnn", 4: "cnn3d-two-path"}.get(len(input_shape), "mlp"), word.params)
     if ":" in word.name:
         return from_path(word.name)(input_shape, num_classes, **word.params)
     make = MODELS[check.one_of("model", word.name, ["auto", *MODELS])]

@@ -8,7 +8,7 @@ import torch
 
 from steelyard import catalog
 from steelyard._checks import InputError
-from steelyard.studies.compare import with_controls
+from steelyard.studies.phases import with_controls
 from steelyard.studies.reproduce import Experiment, beside_the_paper, experiment, experiments
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from tests.studies.conftest import Silent, asked
 
 from steelyard import catalog
 from steelyard._checks import InputError
-from steelyard.studies.compare import compare, phases_of, with_baseline, with_controls
+from steelyard.studies.compare import compare, with_baseline
+from steelyard.studies.phases import phases_of, with_controls
 from steelyard.studies.run import FIRST_PHASE
 from steelyard.studies.store import Store, StoredRun
 

@@ -64,3 +64,13 @@ class Watcher:
         end = f"failed: {stored.failure}" if stored.failure else f"{stored.facts()['seconds']:.1f} s"
         said = f"[{self.count}/{self.total}] {run.method} seed {run.seed}{fold}: {end}"
         self.console.print(said, highlight=False, markup=False)
+
+
+class TrialWatcher(Watcher):
+    """Listens to a search, whose trainings come in rounds of a few."""
+
+    def start(self, missing: list[Run], there: int) -> None:  # noqa: ARG002 - as of every listener
+        """Count the runs of one round more."""
+        self.total += len(missing)
+        self.bars.update(self.task, total=self.total * self.epochs)
+        self.bars.start()

@@ -22,7 +22,7 @@ Arrays = dict[str, "NDArray[Any]"]  # by lower-case name
 
 
 def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) -> Dataset:
-    """The arrays at ``path``: X (N, D) is a table, X with two or three more axes images.
+    """The arrays at ``path``: X (N, D) is a table, X with more axes images or volumes.
 
     y (N,) holds a class per sample. With several columns, y (N, L) of 0 and 1, it holds several labels per
     sample, and ``classes`` names the columns.
@@ -48,12 +48,12 @@ def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) 
     part = part_names(arrays["split"], f"{path}, split") if "split" in arrays else None
     return Dataset(
         path.stem,
-        _table(path, x) if x.ndim == 2 else _images(path, x),
+        _inputs(path, x),
         torch.from_numpy(target),
         classes,
         group=None if group_of is None else group_numbers(group_of, f"{path}, group"),
         part=np.full(len(x), "", dtype="<U5") if part is None else part,
-        notes=("float images rounded to 8 bits",) if x.ndim > 2 and x.dtype.kind == "f" else (),
+        notes=_notes(x),
     )
 
 
@@ -136,6 +136,35 @@ def _classes(
     return labels, known
 
 
+def _inputs(path: Path, x: NDArray[Any]) -> Table | Tensor:
+    if x.ndim == 2:
+        return _table(path, x)
+    return _volumes(path, x) if _is_volume(x) else _images(path, x)
+
+
+def _notes(x: NDArray[Any]) -> tuple[str, ...]:
+    if x.ndim == 2:
+        return ()
+    if _is_volume(x):
+        depth, height, width = x.shape[-3:]
+        return (f"volumes of {depth} slices of {height} x {width}",)
+    return ("float images rounded to 8 bits",) if x.dtype.kind == "f" else ()
+
+
+def _is_volume(x: NDArray[Any]) -> bool:
+    """Whether X holds volumes: of four axes none may be so short that it is one of channels."""
+    return x.ndim == 5 or (x.ndim == 4 and min(x.shape[1:]) >= 4)
+
+
+def _volumes(path: Path, x: NDArray[Any]) -> Tensor:
+    """(N, C, D, H, W) from (N, D, H, W) or (N, C, D, H, W): uint8 as it is, other numbers as float32."""
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"{path}: expected X of numbers, got {x.dtype}.")
+    _finite(path, x)
+    kept = x if x.dtype == np.uint8 else x.astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(kept if x.ndim == 5 else kept[:, None]))
+
+
 def _table(path: Path, x: NDArray[Any]) -> Table:
     if x.dtype.kind not in "fiub":
         raise InputError(f"{path}: expected X of numbers, got {x.dtype}; give texts as a .csv or .parquet.")
@@ -151,8 +180,9 @@ def _images(path: Path, x: NDArray[Any]) -> Tensor:
         x = x.transpose(0, 3, 1, 2)
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         raise InputError(
-            f"{path}: expected X of shape (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W) "
-            f"with C 1 or 3, got {x.shape}."
+            f"{path}: expected X of shape (N, D), volumes (N, C, D, H, W), or (N, D, H, W) of at least 4 "
+            "voxels along each axis, or images (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, "
+            f"got {x.shape}."
         )
     if x.dtype.kind not in "fiub":
         raise InputError(f"{path}: expected X of numbers, got {x.dtype}.")

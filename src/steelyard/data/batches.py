@@ -61,7 +61,8 @@ class Batches:
         if not len(self.rows):
             raise InputError("expected rows to make batches of, got none.")
         if self.augment is not None and len(self.encoding.shape) != 3:
-            raise InputError("augmentation changes images, the data is a table; leave it out.")
+            kind = "a table" if len(self.encoding.shape) == 1 else "volumes"
+            raise InputError(f"augmentation changes images, the data is {kind}; leave it out.")
         self.device = torch.device(self.device)
         self.target = self.target.to(self.device)
         if isinstance(self.x, Tensor):

@@ -58,7 +58,7 @@ class Dataset:
     """
 
     name: str
-    x: Tensor | ImageFiles | Table  # images (N, C, H, W) uint8, or columns
+    x: Tensor | ImageFiles | Table  # images (N, C, H, W) uint8, volumes (N, C, D, H, W), or columns
     target: Tensor  # (N,) int64, or (N, L) int64
     classes: tuple[str, ...]
     group: NDArray[np.int64] | None = None  # (N,) samples of one group (patient, lesion) belong together
@@ -91,13 +91,18 @@ class Dataset:
 
     @property
     def is_image(self) -> bool:
-        """Whether ``x`` holds images rather than columns."""
+        """Whether ``x`` holds images, flat ones or volumes, rather than columns."""
         return not isinstance(self.x, Table)
 
     @property
     def multilabel(self) -> bool:
         """Whether a sample may have several labels."""
         return self.target.ndim == 2
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether ``x`` holds volumes."""
+        return isinstance(self.x, Tensor) and self.x.ndim == 5
 
     def counts(self, rows: Rows | None = None) -> Rows:
         """(C,) samples of each class, or (L,) that have each label, among ``rows`` or all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -102,14 +103,14 @@ class Encoding(ABC):
 class ImageEncoding(Encoding):
     """Images: colours made constant, then (x / 255 - mean) / std, each per channel."""
 
-    size: tuple[int, int]  # (H, W)
+    size: tuple[int, ...]  # (H, W), of volumes (D, H, W)
     mean: tuple[float, ...]  # (C,) of x / 255
     std: tuple[float, ...]  # (C,) > 0
     colour: str | None = None  # one of COLOURS, or colours as they are
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(C, H, W)."""
+        """(C, H, W), of volumes (C, D, H, W)."""
         return (len(self.mean), *self.size)
 
     def check(self, dataset: Dataset) -> None:
@@ -117,7 +118,7 @@ class ImageEncoding(Encoding):
         self._images(dataset)
 
     def inputs(self, dataset: Dataset) -> Tensor | ImageFiles:
-        """The images, uint8 (N, C, H, W): as they are, or in the colours that training saw."""
+        """Images uint8 (N, C, H, W) in the colours that training saw, or volumes (N, C, D, H, W)."""
         return _in_colour(self._images(dataset), self.colour)
 
     def _images(self, dataset: Dataset) -> Tensor | ImageFiles:
@@ -126,14 +127,14 @@ class ImageEncoding(Encoding):
             raise InputError(f"{dataset.name}: expected images, as in training, got a table.")
         if tuple(x.shape[1:]) != self.shape:
             raise InputError(
-                f"{dataset.name}: expected images of (channels, height, width) {self.shape}, as in training, "
-                f"got {tuple(x.shape[1:])}; image_size brings a folder of images to a size."
+                f"{dataset.name}: expected images of (channels, ..., height, width) {self.shape}, as in "
+                f"training, got {tuple(x.shape[1:])}; image_size brings a folder of images to a size."
             )
         return x
 
     def normalise(self, x: Tensor) -> Tensor:
         """(x / 255 - mean) / std, float32, for ``x`` of any type."""
-        scale, shift = _affine(self.mean, self.std, x.device)
+        scale, shift = _affine(self.mean, self.std, len(self.size), x.device)
         return x.to(torch.float32, copy=True).mul_(scale).add_(shift)
 
 
@@ -237,8 +238,7 @@ def fit_encoding(dataset: Dataset, rows: Rows, colour: str | None = None) -> Enc
         texts = map(_text_column, table.categorical_names, table.categorical.T)
         return TableEncoding(**common, numbers=tuple(numbers), texts=tuple(texts))
     mean, std = _mean_and_std(dataset.x, rows, colour)
-    height, width = dataset.x.shape[2:]
-    return ImageEncoding(**common, size=(height, width), mean=mean, std=std, colour=colour)
+    return ImageEncoding(**common, size=tuple(dataset.x.shape[2:]), mean=mean, std=std, colour=colour)
 
 
 def _in_colour(x: Tensor | ImageFiles, colour: str | None) -> Tensor | ImageFiles:
@@ -279,16 +279,21 @@ def _mean_and_std(
         images = some.decoded(np.arange(len(some))) if isinstance(some, ImageFiles) else some.cpu()
         values = images.transpose(0, 1).flatten(1).double() / 255
         total, square = total + values.sum(1), square + values.square().sum(1)
-    number = len(rows) * x.shape[2] * x.shape[3]
+    number = len(rows) * math.prod(x.shape[2:])
     mean = total / number
     std = (square / number - mean.square()).clamp_min(0).sqrt()
-    std = torch.where(std > 1e-6, std, 1.0)  # a channel of one value stays finite
+    of_any_unit = isinstance(x, Tensor) and x.is_floating_point()
+    least = 1e-6 * mean.abs() if of_any_unit else 1e-6
+    std = torch.where(std > least, std, 1.0)  # a channel of one value stays finite
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
 @lru_cache(maxsize=16)
-def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Factor and summand (C, 1, 1); kept, since making them per batch would stall a GPU."""
+def _affine(
+    mean: tuple[float, ...], std: tuple[float, ...], axes: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Factor and summand (C, 1, ...), 1 for each of ``axes``; made per batch they would stall a GPU."""
     spread = torch.tensor(std, dtype=torch.float64)
     scale, shift = 1 / (255 * spread), -torch.tensor(mean, dtype=torch.float64) / spread
-    return scale.float().view(-1, 1, 1).to(device), shift.float().view(-1, 1, 1).to(device)
+    shape = (-1, *[1] * axes)
+    return scale.float().view(shape).to(device), shift.float().view(shape).to(device)

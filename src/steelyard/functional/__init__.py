@@ -28,6 +28,7 @@ from steelyard.functional.probability import (
 from steelyard.functional.ranking import (
     critical_log_odds,
     critical_scores,
+    hinge_fpr_at_tpr,
     hinge_rank_sums,
     squared_hinge_rank_sums,
     squared_rank_loss,
@@ -47,6 +48,7 @@ __all__ = [
     "effective_number_weights",
     "focal",
     "generalised_cross_entropy",
+    "hinge_fpr_at_tpr",
     "hinge_rank_sums",
     "ldam",
     "ldam_margins",

@@ -18,6 +18,7 @@ from steelyard.models.lenet import lenet5
 from steelyard.models.mlp import mlp
 from steelyard.models.resnet import resnet10, resnet18, resnet20
 from steelyard.models.small_cnn import small_cnn
+from steelyard.models.two_path import cnn3d_two_path
 from steelyard.models.wide_resnet import wide_resnet
 
 MODELS: dict[str, Maker] = {
@@ -29,12 +30,14 @@ MODELS: dict[str, Maker] = {
     "resnet20": resnet20,
     "wrn-28-2": wide_resnet,
     "densenet-bc": densenet_bc,
+    "cnn3d-two-path": cnn3d_two_path,
 }
 
 __all__ = [
     "MODELS",
     "Classifier",
     "Maker",
+    "cnn3d_two_path",
     "densenet_bc",
     "from_path",
     "lenet5",

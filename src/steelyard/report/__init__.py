@@ -6,12 +6,14 @@ from steelyard.report.ranking import Ranking
 from steelyard.report.summary import Summary
 from steelyard.report.suspects import shown
 from steelyard.report.terminal import audit_table, ranks_table, terminal_table
-from steelyard.report.writing import write, write_audit, write_ranks
+from steelyard.report.tuning import TuningSummary
+from steelyard.report.writing import write, write_audit, write_ranks, write_tuning
 
 __all__ = [
     "Audit",
     "Ranking",
     "Summary",
+    "TuningSummary",
     "audit",
     "audit_table",
     "ranks_table",
@@ -21,4 +23,5 @@ __all__ = [
     "write",
     "write_audit",
     "write_ranks",
+    "write_tuning",
 ]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from steelyard.report.figure import Plot
     from steelyard.report.ranking import Ranking
     from steelyard.report.summary import Summary
+    from steelyard.report.tuning import TuningSummary
     from steelyard.studies.store import Store
 
 MOST_COLUMNS = 12  # of a table that the page of an audit shows
@@ -82,6 +83,16 @@ def audit_page(store: Store, found: Audit, top: int, plot: Plot) -> str:
         more_columns=max(0, len(columns) - MOST_COLUMNS),
         values={row: value[:MOST_COLUMNS] for row, value in values.items()},
         plots=_drawn({"answer": [plot]}),
+    )
+
+
+def tuning_page(summary: TuningSummary, plots: Mapping[str, Sequence[Plot]]) -> str:
+    """The text of the ``report.html`` of a search for parameters."""
+    return _fill(
+        "tuning.html",
+        summary=summary,
+        plots=_drawn(plots),
+        looks=_looks(one.method for one in summary.methods),
     )
 
 

@@ -10,10 +10,11 @@ from steelyard._files import write_text
 from steelyard.report import evidence as reading
 from steelyard.report import suspects
 from steelyard.report.diagram import critical_difference_diagram
-from steelyard.report.html import audit_page, page, ranks_page
+from steelyard.report.html import audit_page, page, ranks_page, tuning_page
 from steelyard.report.plots import plots
 from steelyard.report.ranks import rank
 from steelyard.report.summarise import summarise
+from steelyard.report.tuning import read_tuning, tuning_plots
 from steelyard.studies.store import write_rows
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from steelyard.report.figure import Plot
     from steelyard.report.ranking import Ranking
     from steelyard.report.summary import Summary
+    from steelyard.report.tuning import TuningSummary
     from steelyard.studies.store import Store
 
 
@@ -72,6 +74,19 @@ def write_audit(store: Store, found: Audit, top: int) -> None:
     plot = suspects.distribution(found)
     _write_data(store.folder, [plot])
     write_text(store.folder / "audit.html", audit_page(store, found, top, plot))
+
+
+def write_tuning(folder: Path) -> TuningSummary:
+    """Write the page of the search for parameters in ``folder`` from its files.
+
+    Raises:
+        InputError: if the search has not come to its end there.
+    """
+    summary = read_tuning(folder)
+    drawn = tuning_plots(summary)
+    _write_data(folder, chain.from_iterable(drawn.values()))
+    write_text(folder / "report.html", tuning_page(summary, drawn))
+    return summary
 
 
 def _write_page(evidence: Evidence, summary: Summary) -> None:

@@ -18,6 +18,7 @@ from steelyard import catalog
 from steelyard.studies import run as running
 from steelyard.studies.config import Data, Run, Study
 from steelyard.studies.evaluate import evaluate
+from steelyard.studies.phases import base_and_control, phases_of
 from steelyard.studies.store import Store, StoredRun, fresh_folder
 from steelyard.words import Word
 
@@ -67,18 +68,23 @@ def compare(
         store.write_names(dataset.sample)
         if dataset.group is not None:
             store.write_groups(dataset.group)
-        missing = store.missing()
-        listener.start(missing, len(asked.runs()) - len(missing))
-        if workers == 1 or len(missing) < 2:
-            for one in missing:
-                bring_to_end(store, one, where, functools.partial(listener.epoch, one))
-                listener.finished(StoredRun(one, store.run_folder(one)))
-        else:
-            _in_processes(store, missing, workers, device, listener)
+        train_missing(store, listener, workers, device)
         for checkpoint in store.folder.glob(f"runs/*/{running.FIRST_PHASE}"):
             checkpoint.unlink()
         store.write_results(evaluate(store))
     return store
+
+
+def train_missing(store: Store, listener: Listener, workers: int, device: str) -> None:
+    """Train every run of the study that ``store`` lacks."""
+    missing = store.missing()
+    listener.start(missing, len(store.study.runs()) - len(missing))
+    if workers > 1 and len(missing) > 1:
+        return _in_processes(store, missing, workers, device, listener)
+    for one in missing:
+        bring_to_end(store, one, running.pick_device(device), functools.partial(listener.epoch, one))
+        listener.finished(StoredRun(one, store.run_folder(one)))
+    return None
 
 
 def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = lambda _: None) -> None:
@@ -86,10 +92,10 @@ def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = l
     unfinished = store.unfinished_folder(run)
     if not (unfinished / "unfinished.pt").exists():
         fresh_folder(unfinished)
-        base = catalog.base_of(run.method)
-        begun = base and store.run_folder(run.model_copy(update={"method": base})) / running.FIRST_PHASE
-        if begun and begun.exists():  # the same to the last bit as training that phase once more
-            shutil.copy(begun, unfinished / "unfinished.pt")
+        for base in base_and_control(run.method)[:1]:
+            begun = store.run_folder(run.model_copy(update={"method": base})) / running.FIRST_PHASE
+            if begun.exists():  # the same to the last bit as training that phase once more
+                shutil.copy(begun, unfinished / "unfinished.pt")
     dataset = read_once(store.study.data.model_dump_json())
     running.train_run(store.study, run, dataset, unfinished, device, on_epoch)
     store.finish(run)
@@ -109,7 +115,7 @@ def check_runs(asked: Study, dataset: Dataset) -> None:
         if one.method == first.method:
             rows = running.split_of(asked, dataset, one)
         if one.model_copy(update={"method": first.method}) == first:
-            running.prepare(asked, dataset, one, rows)
+            running.prepare(asked.of(one), dataset, one, rows)
 
 
 def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.device) -> dict[str, Any]:
@@ -149,40 +155,10 @@ def with_baseline(asked: Study) -> Study:
     return asked.model_copy(update={"methods": (Word(task.baseline), *asked.methods)})
 
 
-def with_controls(asked: Study) -> Study:
-    """``asked`` with, before each method in phases, its first phase alone and that trained on for as long.
-
-    Without them nobody could tell what the further phase gains from what longer training gains.
-    """
-    methods: list[Word] = []
-    for method in asked.methods:
-        for own in filter(None, (catalog.base_of(method), catalog.control_of(method))):
-            if all(catalog.phases(own) != catalog.phases(other) for other in (*methods, *asked.methods)):
-                methods.append(own)
-        methods.append(method)
-    return asked.model_copy(update={"methods": tuple(methods)})
-
-
 def baseline(asked: Study, task: catalog.Task = catalog.ONE_CLASS) -> str:
     """The method that all others are compared with: the plain one where it is there, else the first."""
-    names = [str(method) for method in asked.methods]
-    return task.baseline if task.baseline in names else names[0]
-
-
-def phases_of(asked: Study) -> dict[str, dict[str, str]]:
-    """The base and the control of each method in phases that has both in the study."""
-    found = {}
-    for method in asked.methods:
-        own = catalog.base_of(method), catalog.control_of(method)
-        names = [
-            str(other)
-            for one in filter(None, own)
-            for other in asked.methods
-            if catalog.phases(other) == catalog.phases(one) and other != method
-        ]
-        if len(names) == 2:
-            found[str(method)] = dict(zip(("base", "control"), names, strict=True))
-    return found
+    plain = [method for method in asked.methods if method.name == task.baseline]
+    return str((*plain, *asked.methods)[0])
 
 
 def _in_processes(store: Store, missing: list[Run], workers: int, device: str, listener: Listener) -> None:

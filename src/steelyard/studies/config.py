@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, Valida
 
 from steelyard import _checks as check
 from steelyard._checks import InputError
-from steelyard.recipe import Count, Frozen, Recipe, Share
+from steelyard.recipe import OF_METHODS, Count, Frozen, Recipe, Share
 from steelyard.words import Word
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Study(Frozen):
     at_tpr: Annotated[float, Field(gt=0, le=1)] = Field(
         0.95, description="sensitivity asked for, for --critical"
     )
+    tested: bool = Field(True, description="whether runs predict the test samples; those of a search do not")
 
     @model_validator(mode="before")
     @classmethod
@@ -100,7 +101,23 @@ class Study(Frozen):
     @property
     def parts(self) -> tuple[str, ...]:
         """The held-out parts that every run predicts."""
-        return ("val", "test") if self.data.val_fraction else ("test",)
+        return ("val",) * (self.data.val_fraction > 0) + ("test",) * self.tested
+
+    def of(self, run: Run) -> Study:
+        """The study with the settings of the training that the word of ``run`` holds.
+
+        Raises:
+            InputError: if one has a value that cannot be used.
+        """
+        own = training_of(run.method)
+        if not own:
+            return self
+        try:
+            training = Recipe.model_validate(self.training.model_dump() | own)
+        except ValidationError as error:
+            wrong = "; ".join(map(_message, error.errors()))
+            raise InputError(f"method {run.method} cannot be used: {wrong}.") from None
+        return self.model_copy(update={"training": training})
 
     def runs(self) -> list[Run]:
         """Every run of the study, seed by seed, so that an early look compares like with like."""
@@ -125,6 +142,25 @@ class Run(Frozen):
     def key(self) -> tuple[int, ...]:
         """Seed and fold, and member where there is one: what pairs the runs of two methods."""
         return (self.seed, self.fold) if self.member is None else (self.seed, self.fold, self.member)
+
+    @property
+    def objective(self) -> Word:
+        """The word of the method without the settings of the training that it holds.
+
+        >>> str(Run(method="focal(gamma=1, lr=0.01)").objective)
+        'focal(gamma=1)'
+        """
+        return objective_of(self.method)
+
+
+def objective_of(method: Word) -> Word:
+    """``method`` without the settings of the training that its word holds."""
+    return Word(method.name, {name: v for name, v in method.params.items() if name not in OF_METHODS})
+
+
+def training_of(method: Word) -> dict[str, Any]:
+    """The settings of the training that the word of ``method`` holds."""
+    return {name: value for name, value in method.params.items() if name in OF_METHODS}
 
 
 def study(values: Mapping[str, Any]) -> Study:

@@ -17,6 +17,7 @@ from steelyard._files import write_text, written_whole
 from steelyard.data import Batches, augmentation, fit_encoding, imbalance, read, split
 from steelyard.records import Predictions
 from steelyard.studies.evaluate import measures
+from steelyard.studies.phases import base_and_control
 from steelyard.studies.store import write_rows
 from steelyard.training import NotFiniteError, SampleRecorder, fit_phases, predict, rehearse
 
@@ -76,8 +77,9 @@ def check_recipe(study: Study, dataset: Dataset) -> None:
         raise check.InputError("keep best and patience need validation samples; give a val_fraction above 0.")
     if study.training.augment:
         augmentation(study.training.augment)
-        if not dataset.is_image:
-            raise check.InputError("augment changes images, the data is a table; leave it out.")
+        if not dataset.is_image or dataset.is_volume:
+            kind = "volumes" if dataset.is_image else "a table"
+            raise check.InputError(f"augment changes images, the data is {kind}; leave it out.")
 
 
 def critical_classes(study: Study, dataset: Dataset) -> list[int]:
@@ -112,7 +114,7 @@ def prepare(
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
         critical = critical_classes(study, dataset)
         facts = catalog.Facts(**counted(dataset, rows.train), model=model, critical=critical)
-        objectives = catalog.objectives(run.method, facts)
+        objectives = catalog.objectives(run.objective, facts)
     return encoding, model, objectives
 
 
@@ -125,6 +127,7 @@ def train_run(
     on_epoch: Callable[[Row], None] = lambda _: None,
 ) -> None:
     """Train ``run`` and leave everything that is kept of it in ``folder``; go on where it was interrupted."""
+    study = study.of(run)
     rows = split_of(study, dataset, run)
     encoding, model, objectives = prepare(study, dataset, run, rows)
     model, objectives = model.to(device), tuple(one.to(device) for one in objectives)
@@ -161,7 +164,7 @@ def train_run(
         facts = _facts(progress, before, model, device) | counts_of_parts(dataset, rows)
         write_text(folder / "facts.json", json.dumps(facts))
         _save_model(folder, study, run, dataset, encoding, model, objective)
-        if any(catalog.base_of(method) == run.method for method in study.methods):
+        if any(run.method in base_and_control(method)[:1] for method in study.methods):
             unfinished.rename(folder / FIRST_PHASE)
     for checkpoint in folder.glob(f"{unfinished.stem}*{unfinished.suffix}"):  # one for each phase
         checkpoint.unlink()

@@ -250,4 +250,5 @@ def _refuse_another(there: Study, asked: Study, folder: Path) -> None:
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a run's numbers, flat: all but the methods and the number of seeds."""
     flat = {f"{part}.{key}": value for part in ("data", "training") for key, value in values[part].items()}
-    return flat | {key: values[key] for key in ("model", "seed", "folds", "ensemble", "critical", "at_tpr")}
+    kept = ("model", "seed", "folds", "ensemble", "critical", "at_tpr", "tested")
+    return flat | {key: values[key] for key in kept}
