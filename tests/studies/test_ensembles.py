@@ -150,7 +150,7 @@ def test_the_page_shows_phases_controls_and_ensembles(store: Store) -> None:
     assert len(test.p_each) == 4
     page = (store.folder / "report.html").read_text(encoding="utf-8")
     assert "alm is trained in two phases" in page
-    assert "only what alm gains over trained-on(loss=bce) is due to the constraint" in page
+    assert "only what is gained over trained-on(loss=bce) is due to the constraint" in page
     for title in ("Controls of the phases", "Ensembles", "Violation of the constraint"):
         assert title in page
 

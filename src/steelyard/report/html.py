@@ -16,6 +16,7 @@ from steelyard.report import suspects
 from steelyard.report.figure import MARKERS, SERIES
 from steelyard.report.gallery import galleries, pictures
 from steelyard.report.measures import UNKNOWN, number, p_phrase, p_text
+from steelyard.report.pairs import sentences
 from steelyard.studies.config import as_yaml
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot
         pictures=shown,
         looks=_looks(evidence.methods),
         tests=_by_measure(summary),
+        phases=sentences(evidence),
     )
 
 

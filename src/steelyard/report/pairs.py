@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from steelyard.metrics import auc, critical_score, delong_test
+from steelyard.report.measures import joined
 from steelyard.studies.evaluate import averaged, ensembles, thinned
 
 if TYPE_CHECKING:
@@ -37,6 +38,19 @@ def in_phases(evidence: Evidence) -> Iterator[tuple[str, str]]:
         for other in (own["base"], own["control"]):
             if evidence.methods.get(method) and evidence.methods.get(other):
                 yield method, other
+
+
+def sentences(evidence: Evidence) -> list[str]:
+    """What the rows of methods in phases, of their bases and of their controls are."""
+    methods: dict[tuple[str, str], list[str]] = {}
+    for method, own in evidence.facts.get("phases", {}).items():
+        methods.setdefault((own["base"], own["control"]), []).append(method)
+    return [
+        f"{joined(names)} {'is' if len(names) == 1 else 'are'} trained in two phases: first as {base}, then "
+        f"on with a constraint; {base} is the first phase alone and {control} trains on without the "
+        f"constraint for as many epochs, so only what is gained over {control} is due to the constraint."
+        for (base, control), names in methods.items()
+    ]
 
 
 def ensemble_tests(evidence: Evidence) -> tuple[EnsembleTest, ...]:
