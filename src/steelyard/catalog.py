@@ -20,6 +20,7 @@ from steelyard import constraints, losses, weighting
 from steelyard._checks import InputError
 from steelyard.models import MODELS, from_path
 from steelyard.objective import Objective
+from steelyard.recipe import OF_METHODS
 from steelyard.words import Word
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ __all__ = [
     "method",
     "model",
     "parameters",
+    "without_settings",
 ]
 
 BASELINE = "ce"  # the plain method that every comparison holds
@@ -137,7 +139,7 @@ def method(word: Word | str, facts: Facts) -> Objective:
     Raises:
         InputError: if the word, its loss or a parameter is unknown, or a value cannot be used.
     """
-    word = Word.of(word)
+    word = without_settings(Word.of(word))
     if word.name not in WEIGHTINGS and word.name not in CONSTRAINTS:
         return Objective(build("method", METHODS, word, facts))
     params = dict(word.params)
@@ -145,6 +147,15 @@ def method(word: Word | str, facts: Facts) -> Objective:
     part = build("method", METHODS, Word(word.name, params), facts, also=("loss",))
     loss = build("loss", LOSSES, base, facts)
     return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
+
+
+def without_settings(word: Word) -> Word:
+    """``word`` without the settings of the training that a method may have of its own.
+
+    >>> str(without_settings(Word.parse("focal(gamma=1, lr=0.01)")))
+    'focal(gamma=1)'
+    """
+    return Word(word.name, {name: value for name, value in word.params.items() if name not in OF_METHODS})
 
 
 def base_loss(name: str) -> str:

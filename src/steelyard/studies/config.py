@@ -127,16 +127,6 @@ class Run(Frozen):
     seed: int = 0
     fold: int = 0
 
-    @property
-    def objective(self) -> Word:
-        """The word of the method without the settings of the training that it holds.
-
-        >>> str(Run(method="focal(gamma=1, lr=0.01)").objective)
-        'focal(gamma=1)'
-        """
-        params = {name: value for name, value in self.method.params.items() if name not in OF_METHODS}
-        return Word(self.method.name, params)
-
 
 def study(values: Mapping[str, Any]) -> Study:
     """Check nested ``values`` and make a study of them.

@@ -89,7 +89,7 @@ def predict_on(
     counts = stored.facts()["counts"]["train"]
     critical = [kept["classes"].index(name) for name in asked.critical]
     facts = catalog.Facts(counts, kept["num_samples"], model, critical)
-    objective = catalog.method(stored.run.objective, facts)
+    objective = catalog.method(stored.run.method, facts)
     model.load_state_dict(kept["model"])
     objective.load_state_dict(kept["objective"])
     where = pick_device(device)

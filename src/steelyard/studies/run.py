@@ -90,7 +90,7 @@ def prepare(study: Study, dataset: Dataset, run: Run, rows: Split) -> tuple[Enco
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
         counts, critical = dataset.counts(rows.train).tolist(), critical_classes(study, dataset)
         facts = catalog.Facts(counts, len(dataset.target), model, critical)
-        objective = catalog.method(run.objective, facts)
+        objective = catalog.method(run.method, facts)
     return encoding, model, objective
 
 
