@@ -24,6 +24,7 @@ from steelyard import constraints, losses, weighting
 from steelyard._checks import InputError
 from steelyard.models import MODELS, from_path
 from steelyard.objective import Objective
+from steelyard.recipe import OF_METHODS
 from steelyard.words import Word
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ __all__ = [
     "parameters",
     "phases",
     "task_of",
+    "without_settings",
 ]
 
 BASELINE = "ce"  # the plain method that every comparison holds
@@ -219,11 +221,12 @@ def phases(word: Word | str) -> tuple[Word, ...]:
     ['bce', 'alm(delta=2, pretrain=false)']
     >>> [str(one) for one in phases("trained-on(loss=msfe)")]
     ['msfe', 'msfe']
-    >>> [str(one) for one in phases("focal")]
-    ['focal']
+    >>> [str(one) for one in phases("focal(lr=0.01)")]
+    ['focal(lr=0.01)']
     """
     word = Word.of(word)
     base = Word.of(word.params.get("loss", base_loss(word.name)))
+    base = Word(base.name, {**base.params, **_settings(word)})
     if word.name in CONTROLS:
         return base, base
     pretrain = word.params.get("pretrain", word.name in CONSTRAINTS)
@@ -243,11 +246,13 @@ def base_of(word: Word | str) -> Word | None:
 def control_of(word: Word | str) -> Word | None:
     """The first phase of a method in several for the epochs of all of them; None for most methods.
 
-    >>> str(control_of("alm(delta=2, loss=msfe)"))
-    'trained-on(loss=msfe)'
+    >>> str(control_of("alm(delta=2, loss=msfe, lr=0.01)"))
+    'trained-on(loss=msfe, lr=0.01)'
     """
     first = base_of(word)
-    return None if first is None else Word("trained-on", {"loss": first})
+    return (
+        None if first is None else Word("trained-on", {"loss": without_settings(first), **_settings(first)})
+    )
 
 
 def objectives(word: Word | str, facts: Facts) -> tuple[Objective, ...]:
@@ -272,7 +277,7 @@ def method(word: Word | str, facts: Facts) -> Objective:
     Raises:
         InputError: if the word, its loss or a parameter is unknown, or a value cannot be used.
     """
-    word, task = Word.of(word), facts.task
+    word, task = without_settings(Word.of(word)), facts.task
     task.check(word)
     if word.name in task.losses:
         return Objective(build("method", task.losses, word, facts))
@@ -286,6 +291,19 @@ def method(word: Word | str, facts: Facts) -> Objective:
     part = build("method", task.others, Word(word.name, params), facts, also=("loss",))
     loss = build("loss", task.losses, base, facts)
     return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
+
+
+def without_settings(word: Word) -> Word:
+    """``word`` without the settings of the training that a method may have of its own.
+
+    >>> str(without_settings(Word.parse("focal(gamma=1, lr=0.01)")))
+    'focal(gamma=1)'
+    """
+    return Word(word.name, {name: value for name, value in word.params.items() if name not in OF_METHODS})
+
+
+def _settings(word: Word) -> dict[str, Any]:
+    return {name: value for name, value in word.params.items() if name in OF_METHODS}
 
 
 def base_loss(name: str, task: Task = ONE_CLASS) -> str:

@@ -56,14 +56,9 @@ def summarise(evidence: Evidence) -> Summary:
         comparisons=against_baseline(evidence, resampled, tested),
         controls=against_controls(evidence, resampled, tested[:2], list(in_phases(evidence))),
         ensembles=ensemble_tests(evidence),
-        classes=tuple(
-            (_label_row if evidence.multilabel else _class_row)(evidence, c)
-            for c in range(len(evidence.classes))
-        ),
+        classes=_class_rows(evidence),
         samples=evidence.facts.get("samples", {part: sum(counts[part]) for part in ("train", "val", "test")}),
-        disagreements=()
-        if evidence.multilabel
-        else tuple(_disagreement(evidence, name) for name in _others(evidence)),
+        disagreements=_disagreements(evidence),
         costs=tuple(_cost(name, scored) for name, scored in evidence.finished.items()),
         failures=tuple(
             Failure(str(one.run.method), one.run.seed, one.run.fold, (one.failure or "").strip())
@@ -86,6 +81,17 @@ def summarise(evidence: Evidence) -> Summary:
     return dataclasses.replace(
         found, headline=headline.headline(found), details=tuple(headline.details(found))
     )
+
+
+def _class_rows(evidence: Evidence) -> tuple[ClassRow | LabelRow, ...]:
+    row = _label_row if evidence.multilabel else _class_row
+    return tuple(row(evidence, number) for number in range(len(evidence.classes)))
+
+
+def _disagreements(evidence: Evidence) -> tuple[Disagreement, ...]:
+    """Of decisions for one class; several labels have no single right or wrong."""
+    others = () if evidence.multilabel else _others(evidence)
+    return tuple(_disagreement(evidence, name) for name in others)
 
 
 def _tested(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

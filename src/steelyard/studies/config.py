@@ -109,7 +109,7 @@ class Study(Frozen):
         Raises:
             InputError: if one has a value that cannot be used.
         """
-        own = training_of(run.method)
+        own = {name: value for name, value in run.method.params.items() if name in OF_METHODS}
         if not own:
             return self
         try:
@@ -142,25 +142,6 @@ class Run(Frozen):
     def key(self) -> tuple[int, ...]:
         """Seed and fold, and member where there is one: what pairs the runs of two methods."""
         return (self.seed, self.fold) if self.member is None else (self.seed, self.fold, self.member)
-
-    @property
-    def objective(self) -> Word:
-        """The word of the method without the settings of the training that it holds.
-
-        >>> str(Run(method="focal(gamma=1, lr=0.01)").objective)
-        'focal(gamma=1)'
-        """
-        return objective_of(self.method)
-
-
-def objective_of(method: Word) -> Word:
-    """``method`` without the settings of the training that its word holds."""
-    return Word(method.name, {name: v for name, v in method.params.items() if name not in OF_METHODS})
-
-
-def training_of(method: Word) -> dict[str, Any]:
-    """The settings of the training that the word of ``method`` holds."""
-    return {name: value for name, value in method.params.items() if name in OF_METHODS}
 
 
 def study(values: Mapping[str, Any]) -> Study:

@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steelyard import catalog
-from steelyard.studies.config import objective_of, training_of
-from steelyard.words import Word
 
 if TYPE_CHECKING:
     from steelyard.studies.config import Study
+    from steelyard.words import Word
 
 
 def base_and_control(method: Word) -> tuple[Word, ...]:
     """The first phase of ``method`` alone, and the same trained on for as long; none for most methods.
 
-    Both have its own settings of the training.
-
+    >>> from steelyard.words import Word
     >>> [str(one) for one in base_and_control(Word.parse("alm(delta=2, lr=0.01)"))]
     ['bce(lr=0.01)', 'trained-on(loss=bce, lr=0.01)']
     """
-    objective = objective_of(method)
-    own = catalog.base_of(objective), catalog.control_of(objective)
-    return tuple(Word(one.name, {**one.params, **training_of(method)}) for one in own if one is not None)
+    own = catalog.base_of(method), catalog.control_of(method)
+    return tuple(one for one in own if one is not None)
 
 
 def with_controls(asked: Study) -> Study:
@@ -56,8 +53,4 @@ def phases_of(asked: Study) -> dict[str, dict[str, str]]:
 
 def _same(one: Word, other: Word) -> bool:
     """Whether two words stand for the same training, written differently or not."""
-    return _trained(one) == _trained(other)
-
-
-def _trained(method: Word) -> tuple[tuple[Word, ...], dict[str, object]]:
-    return catalog.phases(objective_of(method)), training_of(method)
+    return catalog.phases(one) == catalog.phases(other)

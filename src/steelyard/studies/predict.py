@@ -93,7 +93,7 @@ def predict_on(
         critical=[kept["classes"].index(name) for name in asked.critical],
         absent_counts=stored.absent_counts(),
     )
-    objective = catalog.method(stored.run.objective, facts)
+    objective = catalog.method(stored.run.method, facts)
     model.load_state_dict(kept["model"])
     objective.load_state_dict(kept["objective"])
     where = pick_device(device)

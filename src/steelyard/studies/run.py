@@ -114,7 +114,7 @@ def prepare(
         model = catalog.model(study.model, encoding.shape, len(dataset.classes))
         critical = critical_classes(study, dataset)
         facts = catalog.Facts(**counted(dataset, rows.train), model=model, critical=critical)
-        objectives = catalog.objectives(run.objective, facts)
+        objectives = catalog.objectives(run.method, facts)
     return encoding, model, objectives
 
 
