@@ -91,13 +91,13 @@ class Objective(nn.Module):
         else:
             loss, grad_sq_norm = per_sample(self.loss, logits, target), None
         if self.weighting is None:
-            weight, weighted = torch.ones_like(loss), loss
+            weight, summed = torch.ones_like(loss), loss.sum()
         else:
             signal = Signal(loss.detach(), grad_sq_norm, logits.detach(), target, index)
             weight = self.weighting(signal).detach()
             weight = weight if importance is None else weight * importance
-            weighted = weight * loss
-        total = _ranks.joint_mean(weighted) if self.training else weighted.mean()
+            summed = weight.to(loss.dtype).dot(loss)
+        total = summed / (_ranks.divisor(loss) if self.training else len(loss))
         violation = None
         if self.constraint is not None:
             penalty, violation = self.constraint(logits, target, index)

@@ -33,7 +33,7 @@ from steelyard.functional.ranking import (
     squared_hinge_rank_sums,
     squared_rank_loss,
 )
-from steelyard.functional.scales import margin, two_scale_factor, weight_norm_product
+from steelyard.functional.scales import is_sure, margin, weight_norm_product
 from steelyard.functional.simplex import low_weights, project_simplex
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "generalised_cross_entropy",
     "hinge_fpr_at_tpr",
     "hinge_rank_sums",
+    "is_sure",
     "ldam",
     "ldam_margins",
     "log_prior",
@@ -64,7 +65,6 @@ __all__ = [
     "squared_error",
     "squared_hinge_rank_sums",
     "squared_rank_loss",
-    "two_scale_factor",
     "weight_norm_product",
     "weighted_cross_entropy",
 ]

@@ -15,8 +15,8 @@ NO_LABEL = torch.iinfo(torch.int64).min  # torch ignores the label -100 by defau
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """``x`` in float32, or in its own type where that is wider."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    """``x`` in float32, or itself where that is its type or a wider one."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
