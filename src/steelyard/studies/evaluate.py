@@ -137,9 +137,7 @@ def _with_free_choices(stored: StoredRun, study: Study) -> Iterator[tuple[str, d
     name = str(stored.run.method)
     held_out = {part: stored.predictions(part) for part in study.parts}
     yield name, held_out
-    if held_out[
-        "test"
-    ].multilabel:  # the choices below change the balance between classes that exclude each other
+    if held_out["test"].multilabel:  # the choices below are for classes that exclude each other
         return
     counts = np.asarray(stored.facts()["counts"]["train"], dtype=np.float64)
     priors = counts / counts.sum()
