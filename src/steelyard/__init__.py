@@ -23,10 +23,11 @@ if TYPE_CHECKING:
         records,
         testing,
         training,
+        uncertainty,
         weighting,
     )
     from steelyard.constraints import AUCConstraint
-    from steelyard.objective import LOW, Objective, TwoScale
+    from steelyard.objective import LOW, Objective, TwoScale, UncertaintyMargin
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ _HOME = {
     "LOW": "steelyard.objective",
     "Objective": "steelyard.objective",
     "TwoScale": "steelyard.objective",
+    "UncertaintyMargin": "steelyard.objective",
 }
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "InputError",
     "Objective",
     "TwoScale",
+    "UncertaintyMargin",
     "catalog",
     "constraints",
     "data",
@@ -54,6 +57,7 @@ __all__ = [
     "records",
     "testing",
     "training",
+    "uncertainty",
     "weighting",
 ]
 

@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from steelyard import catalog
+from steelyard.models import Classifier
 from steelyard.studies.reproduce import Experiment, beside_the_paper, experiment, experiments
 
-FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=torch.nn.Linear(4, 2))
+FACTS = catalog.Facts(
+    class_counts=[60, 6], num_samples=66, model=Classifier(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+)
 
 
 @pytest.mark.parametrize("name", experiments())

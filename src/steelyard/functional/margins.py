@@ -3,7 +3,7 @@
 With features f and the weights ``w_j`` of each class a linear layer's logit is ``|w_j| |f| cos(alpha_j)``. A
 margin replaces the cosine of the target's angle by something smaller, so that being right by a little is not
 enough. Everywhere: ``cos`` of any shape, ``m`` a number or a tensor that broadcasts with it; values in
-float32 at least. Value and gradient are finite at cosines of 1 and -1, where the angle itself has no derivative.
+float32 at least. Value and gradient are finite at cosines of 1 and -1, where the angle has no derivative.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ def predictive_variance(logits: Tensor) -> Tensor:
     >>> predictive_variance(torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]]))
     tensor([0.5000])
     """
-    return _passes(logits).softmax(-1).var(0, correction=0).sum(-1)
+    variance: Tensor = _passes(logits).softmax(-1).var(0, correction=0)
+    return variance.sum(-1)
 
 
 def predictive_entropy(logits: Tensor) -> Tensor:
@@ -38,7 +39,8 @@ def predictive_entropy(logits: Tensor) -> Tensor:
     >>> predictive_entropy(torch.zeros(1, 1, 2))
     tensor([0.6931])
     """
-    return torch.special.entr(_passes(logits).softmax(-1).mean(0)).sum(-1)
+    entropy: Tensor = torch.special.entr(_passes(logits).softmax(-1).mean(0))
+    return entropy.sum(-1)
 
 
 def mutual_information(logits: Tensor) -> Tensor:
@@ -51,8 +53,9 @@ def mutual_information(logits: Tensor) -> Tensor:
     >>> mutual_information(torch.zeros(2, 1, 2))
     tensor([0.])
     """
-    each = torch.special.entr(_passes(logits).softmax(-1)).sum(-1).mean(0)
-    return (predictive_entropy(logits) - each).clamp_min(0)  # rounding may leave it just below
+    each: Tensor = torch.special.entr(_passes(logits).softmax(-1))
+    # Rounding may leave the difference just below 0.
+    return (predictive_entropy(logits) - each.sum(-1).mean(0)).clamp_min(0)
 
 
 def misclassification_probability(logits: Tensor, target: Tensor) -> Tensor:
@@ -80,7 +83,8 @@ def misclassification_probability(logits: Tensor, target: Tensor) -> Tensor:
     ahead = z - z.gather(-1, place.expand(len(z), *place.shape))
     mean, spread = ahead.mean(0), ahead.var(0, correction=0).sqrt()
     score = torch.where(mean == 0, 0, mean / spread)  # 0 / 0 where the passes agree on a draw
-    return torch.special.ndtr(score.scatter(-1, place, -torch.inf)).amax(-1)
+    probability: Tensor = torch.special.ndtr(score.scatter(-1, place, -torch.inf))
+    return probability.amax(-1)
 
 
 MEASURES: Mapping[str, Callable[[Tensor], Tensor]] = {
