@@ -63,8 +63,9 @@ class AngularMargin(Loss):
             :class:`steelyard.models.MarginHead` with the same weights; any other holds one already.
         form: a key of ``FORMS``.
         loss: any callable ``(logits, target) -> (N,)`` for the changed logits; cross-entropy if None.
-        anneal: in [0, 1], share of the epochs over which the margin's ``strength`` grows evenly to 1; large
-            margins at once may not train. Epochs are told by ``start_epoch``; until then it is 1.
+        strength: in [0, 1], of the margin; what is left to 1 is the share of the plain logit that stays.
+        anneal: in [0, 1], share of the epochs over which the strength grows evenly from 0; large margins at
+            once may not train. Epochs are told by ``start_epoch``; until then it is whole.
         scale: > 0, of the logits of cosines.
         reduction: as in :class:`Loss`.
 
@@ -79,6 +80,7 @@ class AngularMargin(Loss):
         model: nn.Module | None,
         form: str,
         loss: Callable[[Tensor, Tensor], Tensor] | None,
+        strength: float,
         anneal: float,
         scale: float = 1.0,
         reduction: Reduction = "none",
@@ -88,10 +90,11 @@ class AngularMargin(Loss):
         self.base = CrossEntropy() if loss is None else loss
         _check_base(self.base, self.form, form)
         self.separable = getattr(self.base, "separable", True)
+        self.full_strength = check.between("strength", strength, 0, 1)
         self.anneal = check.between("anneal", anneal, 0, 1)
         self.scale = check.positive("scale", scale)
         self.heads = (_head_of(model, self.form.head),)  # a tuple, so that nn.Module does not own it
-        self.register_buffer("strength", torch.ones(()))
+        self.register_buffer("strength", torch.tensor(float(strength)))
 
     def margins(self, target: Tensor) -> float | Tensor:
         """The margin of each sample, a number or (N,)."""
@@ -151,7 +154,8 @@ class AngularMargin(Loss):
         return float(getattr(self.base, "lr_factor", 1.0))
 
     def _grow(self, epoch: int, epochs: int) -> None:
-        self.strength.fill_(min(1.0, (epoch + 1) / max(1, round(self.anneal * epochs))))
+        grown = min(1.0, (epoch + 1) / max(1, round(self.anneal * epochs)))
+        self.strength.fill_(grown * self.full_strength)
 
     def _told(self, name: str, *what: Any) -> Any:
         hook = getattr(self.base, name, None)
@@ -169,11 +173,12 @@ class FixedMargin(AngularMargin):
         form: str,
         margin: float | Sequence[float],
         loss: Callable[[Tensor, Tensor], Tensor] | None,
+        strength: float,
         anneal: float,
         scale: float = 1.0,
         reduction: Reduction = "none",
     ) -> None:
-        super().__init__(model, form, loss, anneal, scale, reduction)
+        super().__init__(model, form, loss, strength, anneal, scale, reduction)
         every = torch.as_tensor(margin, dtype=torch.float64)
         classes = self.heads[0].out_features
         if every.shape not in ((), (classes,)):
@@ -211,10 +216,11 @@ class LargeMargin(FixedMargin):
         model: nn.Module | None,
         margin: float | Sequence[float] = 4,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        strength: float = 1.0,
         anneal: float = 0.5,
         reduction: Reduction = "none",
     ) -> None:
-        super().__init__(model, "large-margin", margin, loss, anneal, reduction=reduction)
+        super().__init__(model, "large-margin", margin, loss, strength, anneal, reduction=reduction)
 
 
 class SphereFace(FixedMargin):
@@ -236,10 +242,11 @@ class SphereFace(FixedMargin):
         model: nn.Module | None,
         margin: float | Sequence[float] = 4,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        strength: float = 1.0,
         anneal: float = 0.5,
         reduction: Reduction = "none",
     ) -> None:
-        super().__init__(model, "sphereface", margin, loss, anneal, reduction=reduction)
+        super().__init__(model, "sphereface", margin, loss, strength, anneal, reduction=reduction)
 
 
 class AdditiveMargin(FixedMargin):
@@ -259,10 +266,11 @@ class AdditiveMargin(FixedMargin):
         margin: float | Sequence[float] = 0.35,
         scale: float = SCALE,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        strength: float = 1.0,
         anneal: float = 0.5,
         reduction: Reduction = "none",
     ) -> None:
-        super().__init__(model, "additive", margin, loss, anneal, scale, reduction)
+        super().__init__(model, "additive", margin, loss, strength, anneal, scale, reduction)
 
 
 class ArcFace(FixedMargin):
@@ -282,10 +290,11 @@ class ArcFace(FixedMargin):
         margin: float | Sequence[float] = 0.4,
         scale: float = SCALE,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        strength: float = 1.0,
         anneal: float = 0.5,
         reduction: Reduction = "none",
     ) -> None:
-        super().__init__(model, "arcface", margin, loss, anneal, scale, reduction)
+        super().__init__(model, "arcface", margin, loss, strength, anneal, scale, reduction)
 
 
 def _head_of(model: nn.Module | None, kind: str) -> Head:

@@ -43,6 +43,7 @@ class UncertaintyMargin(AngularMargin):
         measure: of a sample's uncertainty; see :mod:`steelyard.functional.uncertainty`.
         plain: in [0, 1), share of the epochs in which training is plain.
         loss: as in :class:`AngularMargin`.
+        strength: as there.
         anneal: as there, but a share of the epochs with margins of classes.
         scale: as there, for the forms of cosines.
         reduction: as there.
@@ -64,12 +65,13 @@ class UncertaintyMargin(AngularMargin):
         measure: Measure = "variance",
         plain: float = 0.4,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        strength: float = 1.0,
         anneal: float = 0.5,
         scale: float = SCALE,
         reduction: Reduction = "none",
     ) -> None:
         cosines = form in ("additive", "arcface")
-        super().__init__(model, form, loss, anneal, scale if cosines else 1.0, reduction)
+        super().__init__(model, form, loss, strength, anneal, scale if cosines else 1.0, reduction)
         largest = _LARGEST[form] if max_margin is None else max_margin
         self.max_margin = check.between("max_margin", largest, self.form.none, self.form.most)
         self.passes = check.whole("passes", passes, 1)
@@ -149,6 +151,7 @@ class SampleUncertaintyMargin(UncertaintyMargin):
         measure: of a sample's uncertainty.
         plain: share of the epochs in which training is plain.
         loss: as in :class:`AngularMargin`.
+        strength: of the margin.
         anneal: share of the epochs with margins of classes.
         scale: of cosines.
         reduction: as in :class:`Loss`.
@@ -171,6 +174,7 @@ class SampleUncertaintyMargin(UncertaintyMargin):
         measure: Measure = "variance",
         plain: float = 0.4,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        strength: float = 1.0,
         anneal: float = 0.5,
         scale: float = SCALE,
         reduction: Reduction = "none",
@@ -183,6 +187,7 @@ class SampleUncertaintyMargin(UncertaintyMargin):
             measure=measure,
             plain=plain,
             loss=loss,
+            strength=strength,
             anneal=anneal,
             scale=scale,
             reduction=reduction,
