@@ -32,7 +32,7 @@ def angles(model: models.Classifier, x: Tensor, target: Tensor) -> Tensor:
 
 def test_large_margin_is_the_formula_of_the_source() -> None:
     model, x, target = setting()
-    loss = losses.LargeMargin(model, margin=2)
+    loss = losses.LargeMargin(model, margin=2, strength=1)
     model.head.bias.data.zero_()
     logits, alpha = model(x), angles(model, x, target)
     f, w = model.features(x), model.head.weight
@@ -45,7 +45,7 @@ def test_large_margin_is_the_formula_of_the_source() -> None:
 
 def test_sphereface_drops_the_length_of_the_weights_and_the_bias() -> None:
     model, x, target = setting()
-    loss = losses.SphereFace(model, margin=3)
+    loss = losses.SphereFace(model, margin=3, strength=1)
     logits, f = model(x), model.features(x)
     torch.testing.assert_close(logits, F.linear(f, F.normalize(model.head.weight)))
     changed = logits.clone()
@@ -115,7 +115,7 @@ def test_the_strength_grows_over_the_share_of_the_epochs() -> None:
     loss.strength.fill_(0)
     logits = model(x)
     assert torch.equal(loss(logits, target), F.cross_entropy(logits, target, reduction="none"))
-    at_once = losses.LargeMargin(model, margin=2, anneal=0)
+    at_once = losses.LargeMargin(model, margin=2, strength=1, anneal=0)
     at_once.start_epoch(0, 8)
     assert float(at_once.strength) == 1
 

@@ -1,10 +1,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.studies.conftest import Silent, asked
 
+from steelyard import InputError
 from steelyard.studies.compare import compare
-from steelyard.studies.predict import predict_on
+from steelyard.studies.predict import predict_on, write_predictions
+from steelyard.studies.store import read_rows
 
 
 def test_a_stored_model_predicts_on_the_scale_that_its_objective_learned(table: Path, tmp_path: Path) -> None:
@@ -27,3 +30,29 @@ def test_a_stored_model_predicts_for_critical_classes(table: Path, tmp_path: Pat
         np.testing.assert_allclose(again.logits[test.index], test.logits, rtol=1e-4, atol=1e-5)
         told = {"mu", "multiplier", "violation"} <= set(stored.history()[-1])
         assert told == (stored.run.method.name == "alm")
+
+
+def test_predictions_tell_their_uncertainty(table: Path, tmp_path: Path) -> None:
+    methods = ["ce", "umm", "additive", "sphereface"]
+    store = compare(asked(table, methods=methods, seeds=1), tmp_path / "out", Silent())
+    for stored in store.runs():
+        again, _, _ = predict_on(stored, str(table), labelled=True, device="cpu")
+        test = stored.predictions("test")
+        np.testing.assert_allclose(again.logits[test.index], test.logits, rtol=1e-4, atol=1e-5)
+        tables = []
+        for _ in range(2):
+            write_predictions(stored.folder, str(table), tmp_path / "p.csv", uncertainty=True, device="cpu")
+            tables.append(read_rows(tmp_path / "p.csv"))
+        assert tables[0] == tables[1]
+        found = {name: np.array([float(row[name]) for row in tables[0]]) for name in
+                 ("variance", "entropy", "mutual_information")}  # fmt: skip
+        assert all(((values >= 0) & (values < np.log(3) + 1e-6)).all() for values in found.values())
+        assert (found["mutual_information"] <= found["entropy"] + 1e-6).all()
+        assert found["variance"].std() > 0
+
+
+def test_a_model_without_dropout_has_no_uncertainty_to_tell(table: Path, tmp_path: Path) -> None:
+    store = compare(asked(table, model="mlp", methods=["ce"], seeds=1), tmp_path / "out", Silent())
+    (stored,) = store.runs()
+    with pytest.raises(InputError, match="needs a model with dropout"):
+        write_predictions(stored.folder, str(table), tmp_path / "p.csv", uncertainty=True, device="cpu")

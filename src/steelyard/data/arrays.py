@@ -40,7 +40,9 @@ def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) 
         raise InputError(f"{path}: expected y of shape ({len(x)},) for X of shape {x.shape}, got {y.shape}.")
     names = arrays.get("classes")
     target, classes = (
-        _classes(path, y, None if names is None else names.tolist()) if labelled else (y * 0 - 1, ())
+        _classes(path, y, None if names is None else names.tolist())
+        if labelled
+        else (np.full(len(y), -1), ())
     )
     group_of = arrays.get((group or "group").lower())
     part = part_names(arrays["split"], f"{path}, split") if "split" in arrays else None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 SCALE = 30.0  # by which cosines are multiplied, in the sources of both cosine margins
+MULTIPLE = 0.2  # strength of margins that multiply the angle; whole ones did not train, see docs/results
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,15 @@ class Form:
     head: str  # the kind of head that gives the cosines
     none: float  # the margin that changes nothing
     most: float  # the largest that has a meaning
+    largest: float  # the margin of the most uncertain class
+    strength: float
 
 
 FORMS: Mapping[str, Form] = {
-    "large-margin": Form(large_margin_psi, "linear", 1, math.inf),
-    "additive": Form(additive_margin_psi, "cosine", 0, math.inf),
-    "arcface": Form(arcface_psi, "cosine", 0, math.pi),
-    "sphereface": Form(large_margin_psi, "sphere", 1, math.inf),
+    "large-margin": Form(large_margin_psi, "linear", 1, math.inf, 3, MULTIPLE),
+    "additive": Form(additive_margin_psi, "cosine", 0, math.inf, 0.35, 1),
+    "arcface": Form(arcface_psi, "cosine", 0, math.pi, 0.4, 1),
+    "sphereface": Form(large_margin_psi, "sphere", 1, math.inf, 3, MULTIPLE),
 }
 
 
@@ -216,7 +219,7 @@ class LargeMargin(FixedMargin):
         model: nn.Module | None,
         margin: float | Sequence[float] = 4,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-        strength: float = 1.0,
+        strength: float = MULTIPLE,
         anneal: float = 0.5,
         reduction: Reduction = "none",
     ) -> None:
@@ -242,7 +245,7 @@ class SphereFace(FixedMargin):
         model: nn.Module | None,
         margin: float | Sequence[float] = 4,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-        strength: float = 1.0,
+        strength: float = MULTIPLE,
         anneal: float = 0.5,
         reduction: Reduction = "none",
     ) -> None:

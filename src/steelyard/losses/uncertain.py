@@ -13,7 +13,7 @@ from steelyard import _ranks
 from steelyard.functional import misclassification_probability
 from steelyard.functional.gradients import per_sample
 from steelyard.functional.uncertainty import MEASURES
-from steelyard.losses.margin import SCALE, AngularMargin
+from steelyard.losses.margin import FORMS, SCALE, AngularMargin
 from steelyard.records import Batch
 from steelyard.uncertainty import stochastic_logits
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 FormName = Literal["large-margin", "additive", "arcface", "sphereface"]
 Measure = Literal["variance", "entropy", "mutual-information"]
-_LARGEST = {"large-margin": 3.0, "sphereface": 3.0, "additive": 0.35, "arcface": 0.4}
 
 
 class UncertaintyMargin(AngularMargin):
@@ -38,12 +37,12 @@ class UncertaintyMargin(AngularMargin):
     Args:
         model: as in :class:`AngularMargin`; it needs dropout.
         form: of the margin: ``"large-margin"``, ``"additive"``, ``"arcface"`` or ``"sphereface"``.
-        max_margin: of the most uncertain class; None: 3, 0.35, 0.4 and 3 in the order of the forms.
+        max_margin: of the most uncertain class; None: 3, 0.35, 0.4 and 3, in the order of the forms.
         passes: >= 1, of Monte-Carlo dropout.
         measure: of a sample's uncertainty; see :mod:`steelyard.functional.uncertainty`.
         plain: in [0, 1), share of the epochs in which training is plain.
         loss: as in :class:`AngularMargin`.
-        strength: as there.
+        strength: as there; None: 0.2 for the forms that multiply the angle, 1 for the others.
         anneal: as there, but a share of the epochs with margins of classes.
         scale: as there, for the forms of cosines.
         reduction: as there.
@@ -65,14 +64,16 @@ class UncertaintyMargin(AngularMargin):
         measure: Measure = "variance",
         plain: float = 0.4,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-        strength: float = 1.0,
+        strength: float | None = None,
         anneal: float = 0.5,
         scale: float = SCALE,
         reduction: Reduction = "none",
     ) -> None:
-        cosines = form in ("additive", "arcface")
-        super().__init__(model, form, loss, strength, anneal, scale if cosines else 1.0, reduction)
-        largest = _LARGEST[form] if max_margin is None else max_margin
+        what = FORMS[check.one_of("form of margin", form, FORMS)]
+        strength = what.strength if strength is None else strength
+        scale = scale if what.head == "cosine" else 1.0
+        super().__init__(model, form, loss, strength, anneal, scale, reduction)
+        largest = what.largest if max_margin is None else max_margin
         self.max_margin = check.between("max_margin", largest, self.form.none, self.form.most)
         self.passes = check.whole("passes", passes, 1)
         self.measure = MEASURES[check.one_of("measure of uncertainty", measure, MEASURES)]
@@ -174,7 +175,7 @@ class SampleUncertaintyMargin(UncertaintyMargin):
         measure: Measure = "variance",
         plain: float = 0.4,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-        strength: float = 1.0,
+        strength: float | None = None,
         anneal: float = 0.5,
         scale: float = SCALE,
         reduction: Reduction = "none",
