@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -83,11 +84,21 @@ def _sequence(model: nn.Module) -> list[nn.Module]:
 def _dropout_alone(model: nn.Module) -> Iterator[None]:
     """Evaluation mode but for dropout: batch normalisation keeps its statistics."""
     modes = {layer: layer.training for layer in model.modules()}
+    plain = [layer for layer in dropouts(model) if type(layer) is nn.Dropout]
     model.eval()
     for layer in dropouts(model):
         layer.training = True
+    for layer in plain:
+        layer.forward = partial(_dropped, layer.p)  # type: ignore[method-assign]
     try:
         yield
     finally:
+        for layer in plain:
+            del layer.forward
         for layer, training in modes.items():
             layer.training = training
+
+
+def _dropped(p: float, x: Tensor) -> Tensor:
+    """Dropout by uniform numbers: a CPU draws them five times as fast as torch's Bernoulli numbers."""
+    return (torch.rand_like(x) >= p).to(x.dtype).mul_(x).mul_(1 / (1 - p) if p < 1 else 0)

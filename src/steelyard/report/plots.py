@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from steelyard.report import confidence, curves, tallies
+from steelyard.report import confidence, curves, tallies, uncertainty
 from steelyard.report.figure import INK, SURFACE, Look, Plot, axes, listed, short, svg
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         return {"classes": [tallies.class_counts(summary)]}
     found = {
         "answer": [differences(summary, looks), spread(evidence, summary, looks)],
-        "classes": [tallies.class_counts(summary), tallies.recall(summary, looks)],
+        "classes": [
+            tallies.class_counts(summary),
+            tallies.recall(summary, looks),
+            *uncertainty.plots(evidence, looks),
+        ],
         "confusion": [tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)],
         "calibration": [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)],
         "training": [*curves.training(evidence, looks), *confidence.told(evidence, looks)],
