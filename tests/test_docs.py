@@ -19,6 +19,7 @@ import steelyard
 from steelyard import catalog, metrics
 from steelyard.cli import app
 from steelyard.data import IMBALANCES
+from steelyard.models import Classifier
 from steelyard.studies.config import read_study, study
 from steelyard.words import split
 
@@ -39,7 +40,7 @@ SECTIONS = [
     "Source",
     "Measured results",
 ]
-FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=nn.Linear(4, 2))
+FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=Classifier(nn.Flatten(), nn.Linear(4, 2)))
 
 
 def name_of(path: Path) -> str:

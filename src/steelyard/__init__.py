@@ -23,10 +23,11 @@ if TYPE_CHECKING:
         records,
         testing,
         training,
+        uncertainty,
         weighting,
     )
     from steelyard.constraints import AUCConstraint, FalseAlarmConstraint
-    from steelyard.objective import LOW, Objective, TwoScale
+    from steelyard.objective import LOW, Objective, TwoScale, UncertaintyMargin
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _HOME = {
     "LOW": "steelyard.objective",
     "Objective": "steelyard.objective",
     "TwoScale": "steelyard.objective",
+    "UncertaintyMargin": "steelyard.objective",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "InputError",
     "Objective",
     "TwoScale",
+    "UncertaintyMargin",
     "catalog",
     "constraints",
     "data",
@@ -56,6 +59,7 @@ __all__ = [
     "records",
     "testing",
     "training",
+    "uncertainty",
     "weighting",
 ]
 

@@ -8,13 +8,16 @@ import torch
 
 from steelyard import catalog
 from steelyard._checks import InputError
+from steelyard.models import Classifier
 from steelyard.studies.phases import with_controls
 from steelyard.studies.reproduce import Experiment, beside_the_paper, experiment, experiments
 
 if TYPE_CHECKING:
     from steelyard.studies.config import Study
 
-FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=torch.nn.Linear(4, 2))
+FACTS = catalog.Facts(
+    class_counts=[60, 6], num_samples=66, model=Classifier(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+)
 
 
 @pytest.mark.parametrize("name", experiments())

@@ -106,6 +106,9 @@ def predict(
     at_tpr: Annotated[
         float | None, typer.Option("--at-tpr", help="sensitivity asked for, on validation")
     ] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="also by Monte-Carlo dropout; the model needs dropout")
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Write the probability of every class for each sample of DATA.
@@ -115,7 +118,15 @@ def predict(
     from steelyard.studies.predict import write_predictions
     from steelyard.words import split
 
-    count = write_predictions(model, data, out, critical=split(critical or ""), at_tpr=at_tpr, device=device)
+    count = write_predictions(
+        model,
+        data,
+        out,
+        critical=split(critical or ""),
+        at_tpr=at_tpr,
+        uncertainty=uncertainty,
+        device=device,
+    )
     typer.echo(f"{count} samples predicted: {out}")
 
 

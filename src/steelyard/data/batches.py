@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,6 +87,10 @@ class Batches:
         begins with the samples that it would have without candidates.
         """
         self._presample = presample
+
+    def plain(self) -> Batches:
+        """The same samples, each once, in the order of the rows and not augmented."""
+        return replace(self, shuffle=False, augment=None)
 
     def generator(self) -> torch.Generator:
         """Random numbers on the device for choices among this epoch's samples: of seed and epoch alone."""

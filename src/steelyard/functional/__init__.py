@@ -5,6 +5,7 @@ from steelyard.functional.gradients import (
     logit_grad_sq_norm,
     loss_and_logit_grad,
 )
+from steelyard.functional.margins import additive_margin_psi, arcface_psi, large_margin_psi
 from steelyard.functional.per_sample import (
     balanced_softmax,
     balanced_weights,
@@ -35,8 +36,16 @@ from steelyard.functional.ranking import (
 )
 from steelyard.functional.scales import is_sure, margin, weight_norm_product
 from steelyard.functional.simplex import low_weights, project_simplex
+from steelyard.functional.uncertainty import (
+    misclassification_probability,
+    mutual_information,
+    predictive_entropy,
+    predictive_variance,
+)
 
 __all__ = [
+    "additive_margin_psi",
+    "arcface_psi",
     "balanced_softmax",
     "balanced_weights",
     "binary_cross_entropy",
@@ -51,6 +60,7 @@ __all__ = [
     "hinge_fpr_at_tpr",
     "hinge_rank_sums",
     "is_sure",
+    "large_margin_psi",
     "ldam",
     "ldam_margins",
     "log_prior",
@@ -59,6 +69,10 @@ __all__ = [
     "loss_and_logit_grad",
     "low_weights",
     "margin",
+    "misclassification_probability",
+    "mutual_information",
+    "predictive_entropy",
+    "predictive_variance",
     "project_simplex",
     "sparsemax",
     "sparsemax_loss",

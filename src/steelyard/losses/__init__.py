@@ -29,11 +29,15 @@ from steelyard.losses.critical import (
 )
 from steelyard.losses.dense import PerImage
 from steelyard.losses.loss import CountedLoss, Loss
+from steelyard.losses.margin import AdditiveMargin, ArcFace, LargeMargin, SphereFace
 from steelyard.losses.probability import GeneralisedCrossEntropy, Sparsemax, SquaredError
 from steelyard.losses.scales import SingleScale, TwoScale, TwoScaleFixed, TwoScaleSeparation
+from steelyard.losses.uncertain import LiteralSampleMargin, SampleUncertaintyMargin, UncertaintyMargin
 
 __all__ = [
     "LDAM",
+    "AdditiveMargin",
+    "ArcFace",
     "AsymmetricFocal",
     "AsymmetricMargin",
     "BalancedBCE",
@@ -49,12 +53,16 @@ __all__ = [
     "EffectiveNumber",
     "Focal",
     "GeneralisedCrossEntropy",
+    "LargeMargin",
+    "LiteralSampleMargin",
     "LogitAdjusted",
     "Loss",
     "MiniBatchAUC",
     "PerImage",
+    "SampleUncertaintyMargin",
     "SingleScale",
     "Sparsemax",
+    "SphereFace",
     "SquaredError",
     "SquaredFalseError",
     "SymmetricFocal",
@@ -62,6 +70,7 @@ __all__ = [
     "TwoScale",
     "TwoScaleFixed",
     "TwoScaleSeparation",
+    "UncertaintyMargin",
     "WeightedBCE",
     "WeightedBinaryCrossEntropy",
 ]

@@ -54,6 +54,11 @@ class Scaled(Loss):
                 f"a {type(self).__name__} over a {type(self.base).__name__} has two sets of scales; "
                 "give it a loss that has none."
             )
+        if hasattr(self.base, "heads"):
+            raise check.InputError(
+                f"{type(self.base).__name__} reads the angles of the model's own logits, which must not be "
+                f"scaled before; give the margin the scales: its parameter loss."
+            )
         if getattr(self.base, "reduction", "none") != "none" or not getattr(self.base, "separable", True):
             raise check.InputError(
                 f"expected a loss whose value i reads sample i alone, since each sample has its own scale; "

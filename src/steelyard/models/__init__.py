@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from steelyard.models.classifier import Classifier, Maker, parameter_count
 from steelyard.models.densenet import densenet_bc
+from steelyard.models.heads import MarginHead
 from steelyard.models.imported import from_path
 from steelyard.models.lenet import lenet5
 from steelyard.models.mlp import mlp
@@ -37,6 +38,7 @@ __all__ = [
     "MODELS",
     "Classifier",
     "Maker",
+    "MarginHead",
     "cnn3d_two_path",
     "densenet_bc",
     "from_path",

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from steelyard import _checks as check
+from steelyard.models.heads import MarginHead
 
 
 class Classifier(nn.Module):
@@ -37,6 +38,30 @@ class Classifier(nn.Module):
         """Logits (N, C) of a batch ``x`` (N, ...)."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+    @property
+    def in_sequence(self) -> tuple[nn.Module, ...]:
+        """The parts that run one after the other, each on what the one before it gives."""
+        return self.backbone, self.head
+
+    def margin_head(self, kind: str) -> MarginHead:
+        """Exchange the head for a :class:`MarginHead` of this kind with the same weights, and return it.
+
+        Raises:
+            InputError: if the head is no ``nn.Linear``.
+        """
+        if not isinstance(self.head, nn.Linear):
+            raise no_linear_head(self.head)
+        self.head = MarginHead.of(self.head, kind)
+        return self.head
+
+
+def no_linear_head(last: nn.Module) -> check.InputError:
+    """The error of a network that does not end in a linear layer."""
+    return check.InputError(
+        "a margin on the angle needs a model whose logits come from a linear layer, "
+        f"this one ends in {type(last).__name__}."
+    )
 
 
 Maker: TypeAlias = Callable[..., Classifier]

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from steelyard._checks import InputError
-from steelyard.models.classifier import Classifier, Maker
+from steelyard.models.classifier import Classifier, Maker, no_linear_head
+from steelyard.models.heads import MarginHead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +91,23 @@ class ImportedClassifier(Classifier):
         finally:
             hook.remove()
         return seen[-1]
+
+    @property
+    def in_sequence(self) -> tuple[nn.Module, ...]:
+        """The network as a whole: the head stands inside it."""
+        return (self.backbone,)
+
+    def margin_head(self, kind: str) -> MarginHead:
+        """Exchange the layer ``last`` in its place; it has to give the logits themselves."""
+        layer = None if self.last is None else self.backbone.get_submodule(self.last)
+        if not isinstance(layer, nn.Linear):
+            raise no_linear_head(self.backbone)
+        head = MarginHead.of(layer, kind)
+        if self.last:
+            self.backbone.set_submodule(self.last, head)
+        else:
+            self.backbone = head
+        return head
 
 
 def _imported(path: str) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from steelyard.report import confidence, curves, tallies, weights
+from steelyard.report import confidence, curves, tallies, uncertainty, weights
 from steelyard.report.figure import INK, SURFACE, Look, Plot, axes, listed, short, svg
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
     if evidence.multilabel:
         found["classes"] = [tallies.class_counts(summary), tallies.labels(summary, looks)]
     else:
-        found["classes"] = [tallies.class_counts(summary), tallies.recall(summary, looks)]
+        found["classes"] = [
+            tallies.class_counts(summary),
+            tallies.recall(summary, looks),
+            *uncertainty.plots(evidence, looks),
+        ]
         found["confusion"] = [
             tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)
         ]

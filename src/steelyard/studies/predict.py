@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +13,27 @@ import torch
 from steelyard import _checks as check
 from steelyard import catalog
 from steelyard.data import Batches, Encoding, read
+from steelyard.functional.uncertainty import MEASURES
 from steelyard.studies.config import Run
 from steelyard.studies.evaluate import decided, measures, positives_and_score, threshold
 from steelyard.studies.run import pick_device
 from steelyard.studies.store import Store, StoredRun, write_rows
 from steelyard.training import predict
+from steelyard.uncertainty import stochastic_logits
 from steelyard.words import Word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from steelyard.data import Dataset
+    from steelyard.models import Classifier
+    from steelyard.objective import Objective
+    from steelyard.recipe import Recipe
     from steelyard.records import Predictions
+
+_PASSES = 20  # of Monte-Carlo dropout
 
 
 def write_predictions(
@@ -33,15 +43,19 @@ def write_predictions(
     *,
     critical: Sequence[str] = (),
     at_tpr: float | None = None,
+    uncertainty: bool = False,
     device: str,
 ) -> int:
     """Write one row per sample of ``data``: its name, the predicted class, the probability of every class.
 
     With critical classes (the study's own if none are named) also the score and whether it reaches the
-    threshold that gives the wanted sensitivity on the run's validation samples. Returns the number of rows.
+    threshold that gives the wanted sensitivity on the run's validation samples. With ``uncertainty`` also
+    the measures of :mod:`steelyard.functional.uncertainty` by Monte-Carlo dropout. Returns the number of
+    rows.
     """
     stored, store = open_run(model)
-    predictions, dataset, classes = predict_on(stored, data, labelled=False, device=device)
+    ready = _ready(stored, data, labelled=False, device=device)
+    predictions, dataset, classes = ready.predictions(), ready.dataset, ready.classes
     columns: dict[str, Sequence[Any]] = {
         "sample": dataset.sample,
         "predicted": _named(predictions, classes),
@@ -54,6 +68,8 @@ def write_predictions(
         cut = _threshold(stored, numbers, at_tpr or store.study.at_tpr)
         _, score = positives_and_score(predictions, numbers)
         columns |= {"critical_score": _rounded(score), "critical": (score >= cut).astype(int).tolist()}
+    if uncertainty:
+        columns |= {name: _rounded(values) for name, values in _uncertainty(ready).items()}
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     write_rows(out, list(columns), rows)
     return len(predictions.target)
@@ -74,6 +90,28 @@ def predict_on(
     stored: StoredRun, data: str, *, labelled: bool, target: str | None = None, device: str
 ) -> tuple[Predictions, Dataset, list[str]]:
     """Predictions of the model of ``stored`` for every sample of ``data``, the data, the model's classes."""
+    ready = _ready(stored, data, labelled=labelled, target=target, device=device)
+    return ready.predictions(), ready.dataset, ready.classes
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A trained model and the samples to predict."""
+
+    model: Classifier
+    objective: Objective
+    batches: Batches
+    dataset: Dataset
+    classes: list[str]
+    recipe: Recipe
+
+    def predictions(self) -> Predictions:
+        """Logits of every sample."""
+        return predict(self.model, self.batches, self.recipe, self.objective.outputs)
+
+
+def _ready(stored: StoredRun, data: str, *, labelled: bool, target: str | None = None, device: str) -> _Ready:
+    """The model of ``stored`` on the device, and every sample of ``data`` in its encoding."""
     asked = Store(stored.folder.parents[1]).study
     kept = torch.load(stored.folder / "model.pt", weights_only=True, map_location="cpu")
     is_table = Path(data).suffix.lower() in (".csv", ".parquet")
@@ -101,8 +139,20 @@ def predict_on(
     size = asked.training.batch_size
     target_here = encoding.target(dataset)
     batches = Batches(encoding.inputs(dataset), target_here, rows, encoding, batch_size=size, device=where)
-    found = predict(model.to(where), batches, asked.training, objective.to(where).outputs)
-    return found, dataset, kept["classes"]
+    return _Ready(model.to(where), objective.to(where), batches, dataset, kept["classes"], asked.training)
+
+
+def _uncertainty(ready: _Ready) -> dict[str, NDArray[np.float64]]:
+    """Every measure of every sample's uncertainty; the same numbers each time."""
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in MEASURES}
+    device = next(ready.model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        for batch in ready.batches:
+            logits = ready.objective.outputs(stochastic_logits(ready.model, batch.x, _PASSES).float())
+            for name, measure in MEASURES.items():
+                found[name].append(measure(logits).cpu())
+    return {name.replace("-", "_"): torch.cat(values).double().numpy() for name, values in found.items()}
 
 
 def open_run(folder: Path) -> tuple[StoredRun, Store]:

@@ -74,6 +74,7 @@ def fit(  # noqa: PLR0913 - what is optional is given by name
     while progress.epoch < epochs and not _out_of_patience(progress, recipe):
         train.set_epoch(before + progress.epoch)
         objective.start_epoch(progress.epoch, epochs)
+        objective.observe(model, train.plain())
         probability = objective.sampling()
         train.set_probabilities(None if probability is None else probability[train.rows])
         row = train_epoch(model, objective, parts["optimizer"], train, recipe, progress.epoch, recorder)
@@ -161,7 +162,7 @@ def _chosen(
     with autocast(candidates.x.device, recipe):
         logits = model(candidates.x)
     model.train()
-    rows, importance = objective.choose(logits.float(), candidates.target, generator)
+    rows, importance = objective.choose(logits.float(), candidates.target, generator, candidates.index)
     return Batch(candidates.x[rows], candidates.target[rows], candidates.index[rows]), importance
 
 
