@@ -156,7 +156,7 @@ def test_every_method_has_a_page_of_the_fixed_form(word: str) -> None:
 def test_readme_and_index_list_every_method() -> None:
     for page, place in ((ROOT / "README.md", "docs/methods"), (ROOT / "docs" / "index.md", "methods")):
         linked = re.findall(rf"\({place}/([a-z-]+)\.md\)", page.read_text(encoding="utf-8"))
-        assert linked == list(catalog.METHODS)
+        assert sorted(linked) == sorted(catalog.METHODS)
 
 
 def test_every_measure_is_documented() -> None:
