@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from steelyard import _checks as check
 from steelyard import _ranks
 from steelyard.functional.gradients import logit_grad_sq_norm, loss_and_logit_grad, per_sample, sq_norm
+from steelyard.functional.per_sample import at_least_float32
 from steelyard.losses import CrossEntropy, LiteralSampleMargin, PerImage, SampleUncertaintyMargin
 from steelyard.losses import TwoScale as TwoScaleLoss
 from steelyard.losses import UncertaintyMargin as UncertaintyMarginLoss
@@ -92,13 +93,14 @@ class Objective(nn.Module):
             grad_sq_norm = sq_norm(grad)
         else:
             loss, grad_sq_norm = per_sample(loss_of, logits, target), None
+        values = at_least_float32(loss)  # the sum over a batch can leave the range of half precision
         if self.weighting is None:
-            weight, summed = torch.ones_like(loss), loss.sum()
+            weight, summed = torch.ones_like(loss), values.sum()
         else:
             signal = Signal(loss.detach(), grad_sq_norm, logits.detach(), target, index)
             weight = self.weighting(signal).detach()
             weight = weight if importance is None else weight * importance
-            summed = weight.to(loss.dtype).dot(loss)
+            summed = weight.to(values.dtype).dot(values)
         total = summed / (_ranks.divisor(loss) if self.training else len(loss))
         violation = None
         if self.constraint is not None:

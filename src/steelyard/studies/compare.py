@@ -69,8 +69,6 @@ def compare(
         if dataset.group is not None:
             store.write_groups(dataset.group)
         train_missing(store, listener, workers, device)
-        for checkpoint in store.folder.glob(f"runs/*/{running.FIRST_PHASE}"):
-            checkpoint.unlink()
         store.write_results(evaluate(store))
     return store
 
@@ -80,11 +78,13 @@ def train_missing(store: Store, listener: Listener, workers: int, device: str) -
     missing = store.missing()
     listener.start(missing, len(store.study.runs()) - len(missing))
     if workers > 1 and len(missing) > 1:
-        return _in_processes(store, missing, workers, device, listener)
-    for one in missing:
-        bring_to_end(store, one, running.pick_device(device), functools.partial(listener.epoch, one))
-        listener.finished(StoredRun(one, store.run_folder(one)))
-    return None
+        _in_processes(store, missing, workers, device, listener)
+    else:
+        for one in missing:
+            bring_to_end(store, one, running.pick_device(device), functools.partial(listener.epoch, one))
+            listener.finished(StoredRun(one, store.run_folder(one)))
+    for checkpoint in store.folder.glob(f"runs/*/{running.FIRST_PHASE}"):
+        checkpoint.unlink()
 
 
 def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = lambda _: None) -> None:
