@@ -17,6 +17,7 @@ from steelyard.functional import (
 )
 from steelyard.records import Batch
 from steelyard.uncertainty import stochastic_logits
+from steelyard.weighting import ImportanceSampling, LOWWeighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,11 +168,22 @@ def test_it_goes_over_other_losses_and_under_weightings() -> None:
         objective.start_epoch(LAST, EPOCHS)
         objective.observe(model, batches())
         objective(model(X), TARGET, INDEX).backward()
-    from steelyard.weighting import LOWWeighting  # noqa: PLC0415
-
     low = Objective(objective.loss, LOWWeighting(lam=0.1))
     terms = low.terms(model(X), TARGET, INDEX)
     assert terms.weight.sum() == pytest.approx(N, rel=1e-5)
+
+
+def test_candidates_of_the_last_epochs_are_scored_by_their_own_margins() -> None:
+    model = network()
+    loss = losses.SampleUncertaintyMargin(model, num_samples=50)
+    objective = Objective(loss, ImportanceSampling(presample=2, threshold=1.0))
+    objective.start_epoch(LAST, EPOCHS)
+    objective.observe(model, batches())
+    model.eval()
+    rows, importance = objective.choose(model(X), TARGET, torch.Generator().manual_seed(0), INDEX)
+    assert len(rows) == len(importance) == N // 2
+    with pytest.raises(InputError, match="expected index"):
+        objective.choose(model(X), TARGET, torch.Generator().manual_seed(0))
 
 
 def test_a_class_without_samples_has_no_margin() -> None:

@@ -32,6 +32,7 @@ def test_every_class_of_every_run_is_a_mark_with_its_own_count() -> None:
     assert len(plot.rows) == 8
     assert "umm 0.00 (-1.00 to 1.00)" in plot.finding, "the rank correlations are -1 and 1"
     assert plot.svg.startswith("<svg")
+    assert "mathdefault" not in plot.svg, "no formula as text"
 
 
 def test_the_correlation_is_that_of_ranks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import spearmanr
 
 from steelyard.report.figure import SURFACE, Look, Plot, axes, legend, listed, short, svg
@@ -36,6 +37,9 @@ def plots(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
         if not findings:
             return []
         ax.set(xscale="log", xlabel="Training samples of the class", ylabel="Uncertainty of the class")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")  # its own writes formulas
+        ax.xaxis.set_minor_formatter(NullFormatter())
         legend(ax, len(findings))
         drawing = svg(figure, "class_uncertainty")
     about = (
