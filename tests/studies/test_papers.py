@@ -10,7 +10,7 @@ from steelyard.models import Classifier
 from steelyard.studies.reproduce import Experiment, beside_the_paper, experiment, experiments
 
 FACTS = catalog.Facts(
-    class_counts=[60, 6], num_samples=66, model=Classifier(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    class_counts=[60, 6], num_samples=66, model=Classifier(torch.nn.Dropout(0.5), torch.nn.Linear(4, 2))
 )
 
 
