@@ -53,6 +53,9 @@ LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "balanced-bce": losses.BalancedBCE,
     "msfe": losses.SquaredFalseError,
     "mbauc": losses.MiniBatchAUC,
+    "cost-sensitive": losses.CostSensitive,
+    "center-loss": losses.CenterLoss,
+    "range-loss": losses.RangeLoss,
 }
 
 WEIGHTINGS: Mapping[str, Callable[..., nn.Module]] = {

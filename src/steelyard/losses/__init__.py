@@ -10,6 +10,7 @@ from steelyard.losses.classification import (
     Focal,
     LogitAdjusted,
 )
+from steelyard.losses.costs import CostSensitive
 from steelyard.losses.critical import (
     AsymmetricFocal,
     AsymmetricMargin,
@@ -22,6 +23,7 @@ from steelyard.losses.critical import (
     WeightedBCE,
 )
 from steelyard.losses.dense import PerImage
+from steelyard.losses.features import CenterLoss, FeatureLoss, RangeLoss
 from steelyard.losses.loss import CountedLoss, Loss
 from steelyard.losses.probability import GeneralisedCrossEntropy, Sparsemax, SquaredError
 from steelyard.losses.scales import SingleScale, TwoScale, TwoScaleFixed, TwoScaleSeparation
@@ -34,16 +36,20 @@ __all__ = [
     "BalancedCrossEntropy",
     "BalancedSoftmax",
     "BinaryCrossEntropy",
+    "CenterLoss",
+    "CostSensitive",
     "CountedLoss",
     "CriticalCrossEntropy",
     "CrossEntropy",
     "EffectiveNumber",
+    "FeatureLoss",
     "Focal",
     "GeneralisedCrossEntropy",
     "LogitAdjusted",
     "Loss",
     "MiniBatchAUC",
     "PerImage",
+    "RangeLoss",
     "SingleScale",
     "Sparsemax",
     "SquaredError",

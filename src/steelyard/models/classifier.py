@@ -28,6 +28,12 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.head = head
 
+    @property
+    def last_linear(self) -> nn.Linear | None:
+        """The head's last linear layer, of which only weights and bias are learned anew on fixed features."""
+        layers = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)]
+        return layers[-1] if layers else None
+
     def features(self, x: Tensor) -> Tensor:
         """Features (N, D) of a batch ``x`` (N, ...): what the head sees."""
         features: Tensor = self.backbone(x)

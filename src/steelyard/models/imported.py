@@ -73,6 +73,12 @@ class ImportedClassifier(Classifier):
         super().__init__(net, nn.Identity())
         self.last = last
 
+    @property
+    def last_linear(self) -> nn.Linear | None:
+        """The layer ``last``."""
+        layer = None if self.last is None else self.backbone.get_submodule(self.last)
+        return layer if isinstance(layer, nn.Linear) else None
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, C) of a batch ``x`` (N, ...)."""
         logits: Tensor = self.backbone(x)
