@@ -1,8 +1,9 @@
 """Every word that a user may say, and the object it stands for. The only place where words become objects.
 
 A method is a loss, or a weighting or a constraint over a loss: ``focal(gamma=2)``,
-``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``. Whoever adds a row here has a new method in every
-command, and the contract tests run over it.
+``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``; or the plain method with a refit of the last layer
+after training: ``smote``. Whoever adds a row here has a new method in every command, and the contract tests run
+over it.
 
 A constructor's parameter that is named like a fact (see :class:`Facts`) is filled with it, and one that is
 named ``loss`` takes the word of a loss.
@@ -16,8 +17,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from steelyard import _checks as check
-from steelyard import constraints, losses, weighting
+from steelyard import constraints, losses, refit, weighting
 from steelyard._checks import InputError
+from steelyard._features import last_linear
 from steelyard.models import MODELS, from_path
 from steelyard.objective import Objective
 from steelyard.words import Word
@@ -70,7 +72,18 @@ CONSTRAINTS: Mapping[str, Callable[..., nn.Module]] = {
     "alm": constraints.AUCConstraint,
 }
 
-METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS}
+REFITS: Mapping[str, Callable[..., refit.Refit]] = {
+    "refit": refit.LogisticRefit,
+    "smote": refit.SMOTE,
+    "adasyn": refit.ADASYN,
+    "near-miss": refit.NearMiss,
+    "cluster-centroids": refit.ClusterCentroids,
+    "neighbourhood-cleaning": refit.NeighbourhoodCleaning,
+    "instance-hardness": refit.InstanceHardness,
+    "weighted-svm": refit.WeightedSVM,
+}
+
+METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS, **REFITS}
 
 _GIVEN = (
     "reduction",
@@ -86,8 +99,10 @@ __all__ = [
     "LOSSES",
     "METHODS",
     "MODELS",
+    "REFITS",
     "WEIGHTINGS",
     "Facts",
+    "after_training",
     "base_loss",
     "build",
     "claim",
@@ -140,6 +155,8 @@ def method(word: Word | str, facts: Facts) -> Objective:
         InputError: if the word, its loss or a parameter is unknown, or a value cannot be used.
     """
     word = Word.of(word)
+    if after_training(word, facts) is not None:
+        return Objective(build("loss", LOSSES, Word(BASELINE), facts))
     if word.name not in WEIGHTINGS and word.name not in CONSTRAINTS:
         return Objective(build("method", METHODS, word, facts))
     params = dict(word.params)
@@ -147,6 +164,20 @@ def method(word: Word | str, facts: Facts) -> Objective:
     part = build("method", METHODS, Word(word.name, params), facts, also=("loss",))
     loss = build("loss", LOSSES, base, facts)
     return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
+
+
+def after_training(word: Word, facts: Facts) -> refit.Refit | None:
+    """What learns the model's last layer anew after the plain training, if ``word`` stands for that.
+
+    Raises:
+        InputError: if a parameter cannot be used, a library is missing, or the model has no such layer.
+    """
+    if word.name not in REFITS:
+        return None
+    if facts.model is not None and last_linear(facts.model).bias is None:
+        raise InputError(f"{word.name} learns the last linear layer anew with a bias, but the model's has none.")
+    found: refit.Refit = build("method", REFITS, word, facts)
+    return found
 
 
 def base_loss(name: str) -> str:

@@ -203,6 +203,7 @@ def methods() -> None:
         ("Losses", catalog.LOSSES),
         ("Weightings (of any loss)", catalog.WEIGHTINGS),
         ("Constraints (beside any loss)", catalog.CONSTRAINTS),
+        ("Refits (of the last layer, after plain training)", catalog.REFITS),
         ("Models", catalog.MODELS),
     ):
         rows = [(name, catalog.parameters(make), catalog.claim(make)) for name, make in table.items()]
