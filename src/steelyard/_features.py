@@ -53,7 +53,7 @@ class LastInput:
         layer = last_linear(model)
         self.size = layer.in_features
         self._kept: Tensor | None = None
-        layer.register_forward_pre_hook(self)
+        self.remove = layer.register_forward_pre_hook(self).remove
 
     def __call__(self, _: nn.Module, args: tuple[Any, ...]) -> None:
         """The hook."""
@@ -78,4 +78,4 @@ class LastInput:
         return self._kept
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"size": self.size, "_kept": None}  # what is kept belongs to a graph, which cannot be copied
+        return self.__dict__ | {"_kept": None}  # what is kept belongs to a graph, which cannot be copied

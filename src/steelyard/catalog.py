@@ -155,7 +155,7 @@ def method(word: Word | str, facts: Facts) -> Objective:
         InputError: if the word, its loss or a parameter is unknown, or a value cannot be used.
     """
     word = Word.of(word)
-    if after_training(word, facts) is not None:
+    if after_training(word, facts.model) is not None:
         return Objective(build("loss", LOSSES, Word(BASELINE), facts))
     if word.name not in WEIGHTINGS and word.name not in CONSTRAINTS:
         return Objective(build("method", METHODS, word, facts))
@@ -166,17 +166,17 @@ def method(word: Word | str, facts: Facts) -> Objective:
     return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
 
 
-def after_training(word: Word, facts: Facts) -> refit.Refit | None:
-    """What learns the model's last layer anew after the plain training, if ``word`` stands for that.
+def after_training(word: Word, model: nn.Module | None) -> refit.Refit | None:
+    """What learns the last layer of ``model`` anew after plain training; None for methods that do not.
 
     Raises:
         InputError: if a parameter cannot be used, a library is missing, or the model has no such layer.
     """
     if word.name not in REFITS:
         return None
-    if facts.model is not None and last_linear(facts.model).bias is None:
+    if model is not None and last_linear(model).bias is None:
         raise InputError(f"{word.name} learns the last linear layer anew with a bias, but the model's has none.")
-    found: refit.Refit = build("method", REFITS, word, facts)
+    found: refit.Refit = build("method", REFITS, word, Facts((), 0))
     return found
 
 

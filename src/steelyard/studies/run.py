@@ -15,9 +15,10 @@ from steelyard import catalog
 from steelyard._files import write_text, written_whole
 from steelyard.data import Batches, augmentation, fit_encoding, imbalance, read, split
 from steelyard.records import Predictions
+from steelyard.refit import RefitError
 from steelyard.studies.evaluate import measures
 from steelyard.studies.store import write_rows
-from steelyard.training import NotFiniteError, WeightRecorder, fit, predict
+from steelyard.training import NotFiniteError, WeightRecorder, fit, learn_last_layer, predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,10 +124,11 @@ def train_run(
                 saved=unfinished,
                 on_epoch=on_epoch,
             )
+        _refit(study, run, model, batches["train"])
         predictions = {
             part: predict(model, batches[part], study.training, objective.outputs) for part in study.parts
         }
-    except NotFiniteError as error:
+    except (NotFiniteError, RefitError) as error:
         write_text(folder / "failure.txt", str(error))
     else:
         for part, found in predictions.items():
@@ -138,6 +140,14 @@ def train_run(
         write_text(folder / "facts.json", json.dumps(_facts(progress, model, device) | {"counts": counts}))
         _save_model(folder, study, run, dataset, encoding, model, objective)
     unfinished.unlink(missing_ok=True)
+
+
+def _refit(study: Study, run: Run, model: Classifier, train: Batches) -> None:
+    """Learn the last layer anew where the method asks for it."""
+    learner = catalog.after_training(run.method, model)
+    if learner is not None:
+        seed = int(np.random.default_rng(_entropy(run, "refit")).integers(2**31))
+        learn_last_layer(model, learner, train, study.training, seed)
 
 
 def _validation(
