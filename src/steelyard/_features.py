@@ -24,10 +24,8 @@ def last_linear(model: nn.Module) -> nn.Linear:
     >>> last_linear(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)))
     Linear(in_features=8, out_features=3, bias=True)
     """
-    if hasattr(model, "last_linear"):
-        layer = model.last_linear
-    else:
-        layer = ([None] + [part for part in model.modules() if isinstance(part, nn.Linear)])[-1]
+    linear = [part for part in model.modules() if isinstance(part, nn.Linear)]
+    layer: Any = getattr(model, "last_linear", linear[-1] if linear else None)
     if not isinstance(layer, nn.Linear):
         raise InputError(
             f"{type(model).__name__} does not end in a linear layer, whose input would be the features; "
@@ -72,10 +70,10 @@ class LastInput:
         if self._kept is None or self._kept.shape != (count, self.size):
             found = "nothing yet" if self._kept is None else f"features of shape {tuple(self._kept.shape)}"
             raise InputError(
-                f"expected the model to have run on these {count} samples just before, but its last linear layer "
-                f"read {found}; compute the logits with the model that the loss was given."
+                f"expected the model to have run on these {count} samples just before, but its last linear "
+                f"layer read {found}; compute the logits with the model that the loss was given."
             )
         return self._kept
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": None}  # what is kept belongs to a graph, which cannot be copied
+        return {"size": self.size, "_kept": None}  # what is kept belongs to a graph, which cannot be copied

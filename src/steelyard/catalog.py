@@ -1,9 +1,9 @@
 """Every word that a user may say, and the object it stands for. The only place where words become objects.
 
 A method is a loss, or a weighting or a constraint over a loss: ``focal(gamma=2)``,
-``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``; or the plain method with a refit of the last layer
-after training: ``smote``. Whoever adds a row here has a new method in every command, and the contract tests run
-over it.
+``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``; or the plain method with a refit of the last
+layer after training: ``smote``. Whoever adds a row here has a new method in every command, and the contract
+tests run over it.
 
 A constructor's parameter that is named like a fact (see :class:`Facts`) is filled with it, and one that is
 named ``loss`` takes the word of a loss.
@@ -175,7 +175,9 @@ def after_training(word: Word, model: nn.Module | None) -> refit.Refit | None:
     if word.name not in REFITS:
         return None
     if model is not None and last_linear(model).bias is None:
-        raise InputError(f"{word.name} learns the last linear layer anew with a bias, but the model's has none.")
+        raise InputError(
+            f"{word.name} learns the last linear layer anew with a bias, but the model's has none."
+        )
     found: refit.Refit = build("method", REFITS, word, Facts((), 0))
     return found
 

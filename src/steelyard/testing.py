@@ -147,9 +147,7 @@ def check_objective(objective: Objective, num_classes: int = 3) -> None:
         _check_fixed_weights(objective, logits, target, index)
     with torch.no_grad():
         silent = _copied(objective)(logits, target, index)
-    _require(
-        torch.allclose(silent, _copied(objective)(logits, target, index)), "no_grad changes the value"
-    )
+    _require(torch.allclose(silent, _copied(objective)(logits, target, index)), "no_grad changes the value")
     _check_numbers(lambda z, y: _copied(objective)(z, y, index), num_classes)
     _show(objective)
     _check_compiles(lambda z, y: objective(z, y, index), logits, target)

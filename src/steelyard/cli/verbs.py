@@ -95,7 +95,7 @@ def train(
     for failed in (stored.failure for stored in store.runs() if stored.failure):
         raise NotFiniteError(failed)
     rows = [row for row in store.results() if (row["split"], row["method"]) == ("test", str(word))]
-    _figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
+    show_figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
 
 
 @app.command()
@@ -135,7 +135,7 @@ def evaluate(
     """Measure a trained model on labelled DATA that it has not seen."""
     from steelyard.studies.predict import evaluate_on
 
-    _figures(evaluate_on(model, data, target=target, device=device), as_json)
+    show_figures(evaluate_on(model, data, target=target, device=device), as_json)
 
 
 @app.command("report")
@@ -284,7 +284,8 @@ def _beside(rows: Sequence[dict[str, Any]]) -> None:
         _table("Beside the paper", ("part", "method", "measure", "paper", "ours"), shown)
 
 
-def _figures(figures: dict[str, float], as_json: bool) -> None:
+def show_figures(figures: dict[str, float], as_json: bool) -> None:
+    """Print measures, one a line or as JSON."""
     if as_json:
         typer.echo(json.dumps(figures))
     else:

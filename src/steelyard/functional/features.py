@@ -69,7 +69,9 @@ def widest_ranges(features: Tensor, target: Tensor, num_classes: int, k: int = 2
     x, label = at_least_float32(features), target.long()
     first, second = torch.triu_indices(len(x), len(x), offset=1, device=x.device)
     distance = squared_distances(x, x)[first, second]
-    kind = label[first].where(label[first] == label[second], num_classes)  # pairs of two classes: a kind apart
+    kind = label[first].where(
+        label[first] == label[second], num_classes
+    )  # pairs of two classes: a kind apart
     by_distance = distance.detach().argsort(descending=True)
     order = by_distance[kind[by_distance].argsort(stable=True)]  # kind by kind, the widest first
     distance, kind = distance[order], kind[order]
@@ -102,9 +104,10 @@ def nearest_centers(features: Tensor, target: Tensor, num_classes: int) -> Tenso
 
 
 def separability(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """(C, C) sums over class p's samples of (distance to the nearest of p) / (to the nearest of q), and counts.
+    """(C, C) sums of how near class p's samples are to their own kind compared with class q, and counts.
 
-    Distances are not squared. A sample counts for (p, q) if the batch has another one of p and one of q.
+    A sample's term is its distance to the nearest other one of p over that to the nearest of q, not squared.
+    It counts for (p, q) if the batch has another sample of p and one of q.
 
     References:
         Khan, Hayat, Bennamoun, Sohel, Togneri, "Cost-sensitive learning of deep feature representations from

@@ -28,10 +28,10 @@ class CostSensitive(CountedLoss):
     """Cross-entropy of logits that are raised by the log-costs of taking the target's class for another.
 
     The (C, C) costs start at 1, which is cross-entropy. At the start of each later epoch they move towards a
-    target that is lower for a rare class itself than for taking it for a frequent one; how much depends on how
-    well the classes are parted in the features, and on how often they are confused, both seen in the batches
-    of the epoch before. Costs after which the validation score fell are taken back, and from then on move
-    slower. They are used in training alone: predictions are the model's own.
+    target that is lower for a rare class itself than for taking it for a frequent one; how much depends on
+    how well the classes are parted in the features, and on how often they are confused, both seen in the
+    batches of the epoch before. Costs after which the validation score fell are taken back, and move
+    slower from then on. They are used in training alone: predictions are the model's own.
 
     In a loop of your own call ``objective.start_epoch``, ``after_step`` and, if you have validation samples,
     ``after_validation``.
@@ -94,10 +94,10 @@ class CostSensitive(CountedLoss):
             seen.zero_()
 
     def aim(self) -> Tensor:
-        """(C, C) the costs' target: ``max(h_p, h_q)``, on the diagonal ``h_p``, times two bell curves.
+        """(C, C) the costs' target: ``max(h_p, h_q)`` times two bell curves; on the diagonal ``h_p``.
 
-        h are the class counts relative to the largest. The curves are of the separability and of the confusion
-        of p and q, each around its mean over all pairs and of its deviation.
+        h are the class counts relative to the largest. The curves are of separability and of confusion of p
+        and q; each has its top at the largest over all pairs, and that for deviation.
         """
         share = self.class_counts.clamp_min(1).to(self.costs)
         share = share / share.max()
@@ -134,6 +134,8 @@ class CostSensitive(CountedLoss):
 
 
 def _bell(values: Tensor) -> Tensor:
-    """``exp(-z^2 / 2)`` of the standardised ``values``; 1 where they are all the same."""
-    deviation = values.std(correction=0)
-    return (-(((values - values.mean()) / deviation.clamp_min(1e-12)) ** 2) / 2).exp()
+    """``exp(-(v - top)^2 / (2 top^2))`` of ``values`` (C, C) >= 0, whose top is off the diagonal; there 1."""
+    same = torch.eye(len(values), dtype=torch.bool, device=values.device)
+    top = values.where(~same, 0).max()
+    below = (1 - values / top.clamp_min(torch.finfo(values.dtype).tiny)).where(~same & (top > 0), 0)
+    return (-below.square() / 2).exp()

@@ -30,7 +30,9 @@ class FeatureLoss(Loss):
         reduction: as in :class:`Loss`.
     """
 
-    separable = False  # the penalty's gradient passes the logits by, so that no sample has all of its own there
+    separable = (
+        False  # the penalty's gradient passes the logits by, so that no sample has all of its own there
+    )
 
     def __init__(self, model: nn.Module | None, reduction: Reduction = "none") -> None:
         super().__init__(reduction)
@@ -38,7 +40,9 @@ class FeatureLoss(Loss):
 
     def penalty(self, features: Tensor, target: Tensor, num_classes: int) -> Tensor:
         """(N,), or a scalar that every sample shares; ``features`` (N, D) are float32 at least."""
-        raise NotImplementedError(f"{type(self).__name__} must define penalty(features, target, num_classes).")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define penalty(features, target, num_classes)."
+        )
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
         """The (N,) losses."""
@@ -48,10 +52,11 @@ class FeatureLoss(Loss):
 
 
 class CenterLoss(FeatureLoss):
-    """Cross-entropy plus ``strength`` times half the squared distance of the features to their class's center.
+    """Cross-entropy plus a price of the features' distance from their class's center.
 
-    The centers start at 0 and follow the features: a step moves each by ``rate`` towards its samples. They are
-    a buffer; call ``objective.after_step(logits, target)`` after each step of a loop of your own.
+    The price is ``strength`` times half the squared distance. The centers start at 0 and follow the features:
+    a step moves each by ``rate`` towards its samples. They are a buffer; call
+    ``objective.after_step(logits, target)`` after each step of a loop of your own.
 
     Args:
         model: as in :class:`FeatureLoss`.
@@ -106,9 +111,9 @@ class CenterLoss(FeatureLoss):
 class RangeLoss(FeatureLoss):
     """Cross-entropy plus a price of wide classes and one of near classes, in the batch's features.
 
-    Every sample of the batch has the same penalty: ``within`` times the sum over classes of the harmonic mean
-    of the ``k`` largest squared distances in the class, and ``between`` times what the squared distance of the
-    two nearest class means lacks of ``margin``. Under several processes each looks at its own batch.
+    Every sample of the batch has the same penalty: ``within`` times the sum over classes of the harmonic
+    mean of the ``k`` largest squared distances in the class, and ``between`` times what the squared distance
+    of the two nearest class means lacks of ``margin``. Under several processes each looks at its own batch.
 
     Args:
         model: as in :class:`FeatureLoss`.

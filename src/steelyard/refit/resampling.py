@@ -1,4 +1,4 @@
-"""Logistic regression on resampled features; the resampling is that of imbalanced-learn (extra ``resample``)."""
+"""Logistic regression on resampled features; imbalanced-learn (extra ``resample``) resamples."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Resampled(Refit):
         """As many neighbours in the sample's own class as asked for, or as the rarest class can give."""
         if fewest < 2:
             raise RefitError(
-                f"{type(self).__name__} makes samples between two of a class, but the rarest class has only one "
-                "training sample; give it a second, or choose another method."
+                f"{type(self).__name__} makes samples between two of a class, but the rarest class has only "
+                "one training sample; give it a second, or choose another method."
             )
         return min(neighbours, fewest - 1)
 
@@ -103,7 +103,10 @@ class ADASYN(Resampled):
             how = {"sampling_strategy": {rarer: int(counts.max())}, "random_state": seed}
             try:
                 x, y = library.ADASYN(n_neighbors=k, **how).fit_resample(features, target)
-            except (ValueError, RuntimeError):  # no neighbour of another class, or too few samples to share out
+            except (
+                ValueError,
+                RuntimeError,
+            ):  # no neighbour of another class, or too few samples to share out
                 x, y = library.SMOTE(k_neighbors=k, **how).fit_resample(features, target)
             xs.append(x[len(features) :])
             ys.append(y[len(features) :])
@@ -142,7 +145,11 @@ class ClusterCentroids(Resampled):
 
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:  # noqa: ARG002 - it counts itself
         """Every class as small as the smallest."""
-        x, y = self._library(".under_sampling").ClusterCentroids(random_state=seed).fit_resample(features, target)
+        x, y = (
+            self._library(".under_sampling")
+            .ClusterCentroids(random_state=seed)
+            .fit_resample(features, target)
+        )
         return x, y
 
 
@@ -171,7 +178,7 @@ class NeighbourhoodCleaning(Resampled):
 
 
 class InstanceHardness(Resampled):
-    """Of the more frequent classes only the samples that a random forest finds easy, when it has not seen them.
+    """Of the more frequent classes only the samples that are easy for a random forest that has not seen them.
 
     References:
         Smith, Martinez, Giraud-Carrier, "An instance level analysis of data complexity", Machine Learning,
@@ -182,8 +189,8 @@ class InstanceHardness(Resampled):
         """Every class about as small as the smallest; hardness by cross-validation over up to 5 parts."""
         if fewest < 2:
             raise RefitError(
-                "InstanceHardness cross-validates, but the rarest class has only one training sample; give it "
-                "a second, or choose another method."
+                "InstanceHardness cross-validates, but the rarest class has only one training sample; "
+                "give it a second, or choose another method."
             )
         threshold = self._library(".under_sampling").InstanceHardnessThreshold
         x, y = threshold(cv=min(5, fewest), random_state=seed).fit_resample(features, target)

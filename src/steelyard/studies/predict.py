@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,15 @@ from steelyard.training import predict
 from steelyard.words import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
 
     from steelyard.data import Dataset
+    from steelyard.data.dataset import Rows
+    from steelyard.models import Classifier
+    from steelyard.objective import Objective
+    from steelyard.recipe import Recipe
     from steelyard.records import Predictions
 
 
@@ -74,17 +81,52 @@ def predict_on(
     stored: StoredRun, data: str, *, labelled: bool, target: str | None = None, device: str
 ) -> tuple[Predictions, Dataset, list[str]]:
     """Predictions of the model of ``stored`` for every sample of ``data``, the data, the model's classes."""
+    restored = restore(stored, device)
+    dataset = read_like(stored, data, labelled=labelled, target=target)
+    batches = restored.batches(dataset, np.arange(len(dataset)), restored.encoding.target)
+    found = predict(restored.model, batches, restored.recipe, restored.objective.outputs)
+    return found, dataset, list(restored.encoding.classes)
+
+
+def read_like(stored: StoredRun, data: str, *, labelled: bool, target: str | None = None) -> Dataset:
+    """``data``, read as the training data of ``stored`` was."""
     asked = Store(stored.folder.parents[1]).study
-    kept = torch.load(stored.folder / "model.pt", weights_only=True, map_location="cpu")
     is_table = Path(data).suffix.lower() in (".csv", ".parquet")
-    dataset = read(
+    return read(
         data,
         target=(target or asked.data.target) if labelled and is_table else None,
         image_size=asked.data.image_size if Path(data).is_dir() else None,
         labelled=labelled,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A trained model with all that it takes to use it."""
+
+    model: Classifier
+    objective: Objective
+    encoding: Encoding
+    recipe: Recipe
+    device: torch.device
+
+    def batches(self, dataset: Dataset, rows: Rows, target: Callable[[Dataset], Tensor]) -> Batches:
+        """The samples at ``rows`` of ``dataset``, encoded for the model; ``target`` gives all labels.
+
+        Raises:
+            InputError: if the samples are not of the form of the training data.
+        """
+        self.encoding.check(dataset)
+        size = self.recipe.batch_size
+        inputs, labels = self.encoding.inputs(dataset), target(dataset)
+        return Batches(inputs, labels, rows, self.encoding, batch_size=size, device=self.device)
+
+
+def restore(stored: StoredRun, device: str) -> Restored:
+    """The model of ``stored``, on the device, in the state in which its training left it."""
+    asked = Store(stored.folder.parents[1]).study
+    kept = torch.load(stored.folder / "model.pt", weights_only=True, map_location="cpu")
     encoding = Encoding.from_json(kept["encoding"])
-    encoding.check(dataset)
     model = catalog.model(Word.parse(kept["model_word"]), encoding.shape, len(kept["classes"]))
     counts = stored.facts()["counts"]["train"]
     critical = [kept["classes"].index(name) for name in asked.critical]
@@ -93,12 +135,7 @@ def predict_on(
     model.load_state_dict(kept["model"])
     objective.load_state_dict(kept["objective"])
     where = pick_device(device)
-    rows = np.arange(len(dataset))
-    size = asked.training.batch_size
-    target_here = encoding.target(dataset)
-    batches = Batches(encoding.inputs(dataset), target_here, rows, encoding, batch_size=size, device=where)
-    found = predict(model.to(where), batches, asked.training, objective.to(where).outputs)
-    return found, dataset, kept["classes"]
+    return Restored(model.to(where), objective.to(where), encoding, asked.training, where)
 
 
 def open_run(folder: Path) -> tuple[StoredRun, Store]:

@@ -51,15 +51,13 @@ def features(model: nn.Module, batches: Batches, recipe: Recipe) -> Predictions:
         reader.read.remove()
 
 
-def learn_last_layer(
-    model: nn.Module, learner: Learner, train: Batches, recipe: Recipe, seed: int
-) -> None:
+def learn_last_layer(model: nn.Module, learner: Learner, train: Batches, recipe: Recipe, seed: int) -> None:
     """Put into ``model``'s last linear layer what ``learner`` makes of the features of ``train``.
 
     Args:
         model: Trained; changed in place.
-        learner: From features (N, D), class numbers (N,), their number C and a seed to weights (C, D) and bias
-            (C,); one of :mod:`steelyard.refit`.
+        learner: From features (N, D), class numbers (N,), their number C and a seed to weights (C, D) and
+            bias (C,); one of :mod:`steelyard.refit`.
         train: Batches of the training samples; taken in order and as they are, without augmentation.
         recipe: That of the training.
         seed: Of what the learner draws.
