@@ -11,7 +11,7 @@ import steelyard
 
 ROOT = Path(steelyard.__file__).parent
 FLOORS = {
-    "_checks": 0, "_features": 0, "_files": 0, "_ranks": 0, "records": 1, "recipe": 1, "words": 1,
+    "_checks": 0, "_files": 0, "_ranks": 0, "_features": 1, "records": 1, "recipe": 1, "words": 1,
     "functional": 2, "metrics": 2, "data": 2,
     "losses": 3, "weighting": 3, "constraints": 3, "models": 3, "refit": 3,
     "objective": 4,

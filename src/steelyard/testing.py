@@ -40,11 +40,12 @@ def check_loss(loss: Scores, num_classes: int = 3) -> None:
     >>> check_loss(Focal(gamma=0.5))
     """
     logits, target = _batch(num_classes)
-    for n in (1, _N):
+    for n in (_N, 1):
         _show(loss, n)
         value = loss(logits[:n], target[:n])
         _require(value.shape == (n,), f"expected {n} losses of {n} samples, got shape {tuple(value.shape)}")
         _require(bool(value.isfinite().all()), f"a loss of ordinary logits is not finite: {value}")
+    _show(loss)
     only = torch.full((_N,), num_classes - 1)
     _require(
         bool(loss(logits, only).isfinite().all()), "a loss is not finite where the other classes are absent"
@@ -134,7 +135,7 @@ def check_objective(objective: Objective, num_classes: int = 3) -> None:
     """
     logits, target = _batch(num_classes)
     index = torch.arange(_N)
-    for n in (1, _N):
+    for n in (_N, 1):
         terms = _copied(objective, n).terms(logits[:n], target[:n], index[:n])
         _require(
             terms.total.ndim == 0 and bool(terms.total.isfinite()), f"total is no finite scalar: {terms}"

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
+import json
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,3 +185,25 @@ def test_confusion_and_separability_shape_the_target() -> None:
     bell = np.exp(-((1 - np.array([[1, 0.2, 0], [0.1, 1, 0], [0, 0, 1]]) / 0.2) ** 2) / 2)
     np.fill_diagonal(bell, 1)
     np.testing.assert_allclose(loss.aim(), bell, rtol=1e-6)
+
+
+def test_two_ranks_learn_centers_and_costs_from_the_joint_batch(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("joint_batch.py")
+    local = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, script, str(rank), tmp_path / "store"], stdout=subprocess.PIPE, env=local
+        )
+        for rank in range(2)
+    ]
+    found = [json.loads(rank.communicate(timeout=60)[0]) for rank in ranks]
+    spec = importlib.util.spec_from_file_location("joint_batch", script)
+    assert spec is not None
+    assert spec.loader is not None
+    joint_batch = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(joint_batch)
+    alone = joint_batch.state(slice(None))
+    assert len(set(alone["costs"])) > 3
+    for one in found:
+        for name, values in alone.items():
+            np.testing.assert_allclose(one[name], values, rtol=1e-5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,16 +19,21 @@ from steelyard.studies.compare import compare
 from steelyard.studies.features import verify, write_features
 from steelyard.studies.predict import open_run, predict_on, restore
 from steelyard.studies.run import split_of
-from steelyard.studies.store import Store
+
+if TYPE_CHECKING:
+    from steelyard.studies.store import Store
 
 
 @pytest.fixture
 def study(table: Path, tmp_path: Path) -> Store:
-    methods = ["ce", "refit", *list(catalog.REFITS)[1:]]
-    return compare(asked(table, methods=methods, seeds=1), tmp_path / "study", Silent())
+    return compare(asked(table, methods=["ce", "refit"], seeds=1), tmp_path / "study", Silent())
 
 
-def test_every_refit_is_a_row_of_the_comparison_and_a_model_like_any_other(study: Store, table: Path) -> None:
+def test_every_refit_is_a_row_of_the_comparison_and_a_model_like_any_other(
+    table: Path, tmp_path: Path
+) -> None:
+    methods = ["ce", *catalog.REFITS]
+    study = compare(asked(table, methods=methods, seeds=1), tmp_path / "study", Silent())
     assert [stored.failure for stored in study.runs()] == [None] * 9
     plain, *refits = study.runs()
     kept = torch.load(plain.folder / "model.pt", weights_only=True)["model"]
@@ -162,7 +167,7 @@ def test_pairs_are_judged_by_the_cosine_of_their_features(people: Path, tmp_path
     write_features(model, str(people), tmp_path / "f.npz", target=None, device="cpu")
     with np.load(tmp_path / "f.npz") as f:
         x = f["X"].astype(np.float64)[np.argsort(f["index"])]
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     listed = read_pairs(tmp_path / "pairs.txt")
     cosine = [x[place[a]] @ x[place[b]] for a, b in zip(listed.first, listed.second, strict=True)]
     right = []
@@ -177,7 +182,7 @@ def test_pairs_that_cannot_be_judged_are_refused(people: Path, tmp_path: Path) -
     model = model_of(people, tmp_path)
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("Ada 1 9\nAda 1 Bea 1")
-    with pytest.raises(InputError, match="names Ada/Ada_0009, but .* has no such image"):
+    with pytest.raises(InputError, match=r"names Ada/Ada_0009, but .* has no such image"):
         verify(model, str(people), pairs, device="cpu")
     with pytest.raises(InputError, match=r"digits: expected a folder of images"):
         verify(model, "digits", pairs, device="cpu")

@@ -62,11 +62,10 @@ def read_pairs(path: Path) -> Pairs:
 
 
 def _pair(path: Path, number: int, words: list[str]) -> tuple[str, str]:
-    if len(words) == 3:
-        words = [words[0], words[1], words[0], words[2]]
-    if len(words) != 4 or not (words[1].isdigit() and words[3].isdigit()):
+    full = [*words[:2], words[0], words[2]] if len(words) == 3 else words
+    if len(full) != 4 or not (full[1].isdigit() and full[3].isdigit()):
         raise InputError(
             f"{path}, line {number}: expected NAME 1 4 or NAME 2 OTHER 3, got {' '.join(words)!r}."
         )
-    name, one, other, two = words
+    name, one, other, two = full
     return f"{name}/{name}_{int(one):04d}", f"{other}/{other}_{int(two):04d}"
