@@ -47,6 +47,20 @@ def test_every_refit_is_a_row_of_the_comparison_and_a_model_like_any_other(
     assert {row["method"] for row in study.results()} >= set(catalog.REFITS)
 
 
+def test_a_refit_starts_from_the_plain_run_or_trains_the_same_itself(table: Path, tmp_path: Path) -> None:
+    with_plain = compare(asked(table, methods=["ce", "smote"]), tmp_path / "one", Silent())
+    alone = compare(asked(table, methods=["smote"]), tmp_path / "two", Silent())
+    smote = [stored for stored in with_plain.runs() if stored.run.method.name == "smote"]
+    for ours, other in zip(smote, alone.runs(), strict=True):
+        for part in ("val", "test"):
+            np.testing.assert_array_equal(ours.predictions(part).logits, other.predictions(part).logits)
+        plain = [row | {"seconds": 0} for row in other.history()]
+        assert [row | {"seconds": 0} for row in ours.history()] == plain
+    plain_run, refit_run = with_plain.runs()[:2]
+    assert [row["seconds"] for row in refit_run.history()] == [row["seconds"] for row in plain_run.history()]
+    assert refit_run.facts()["seconds"] > plain_run.facts()["seconds"]
+
+
 def test_features_are_what_the_head_reads_and_can_be_compared_on(
     study: Store, table: Path, tmp_path: Path
 ) -> None:

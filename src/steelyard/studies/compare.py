@@ -83,8 +83,15 @@ def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = l
     if not (unfinished / "unfinished.pt").exists():
         fresh_folder(unfinished)
     dataset = read_once(store.study.data.model_dump_json())
-    running.train_run(store.study, run, dataset, unfinished, device, on_epoch)
+    running.train_run(store.study, run, dataset, unfinished, device, on_epoch, _plain(store, run))
     store.finish(run)
+
+
+def _plain(store: Store, run: Run) -> StoredRun | None:
+    """The finished plain run that ``run`` learns a last layer on, if it does and the store holds that run."""
+    plain = run.model_copy(update={"method": Word(catalog.BASELINE)})
+    there = run.method.name in catalog.REFITS and (store.run_folder(plain) / "model.pt").exists()
+    return StoredRun(plain, store.run_folder(plain)) if there else None
 
 
 @functools.lru_cache(maxsize=1)

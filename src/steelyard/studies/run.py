@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from steelyard.refit import RefitError
 from steelyard.studies.evaluate import measures
 from steelyard.studies.store import write_rows
 from steelyard.training import NotFiniteError, WeightRecorder, fit, learn_last_layer, predict
+from steelyard.training.checkpoint import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from steelyard.models import Classifier
     from steelyard.objective import Objective
     from steelyard.studies.config import Data, Run, Study
-    from steelyard.training.checkpoint import Progress
+    from steelyard.studies.store import StoredRun
 
 Row = dict[str, float]
 
@@ -101,8 +103,13 @@ def train_run(
     folder: Path,
     device: torch.device,
     on_epoch: Callable[[Row], None] = lambda _: None,
+    plain: StoredRun | None = None,
 ) -> None:
-    """Train ``run`` and leave everything that is kept of it in ``folder``; go on where it was interrupted."""
+    """Train ``run`` and leave everything that is kept of it in ``folder``; go on where it was interrupted.
+
+    ``plain`` is the finished plain run that a refit starts from, where there is one: training again would
+    give the same.
+    """
     rows = split_of(study, dataset, run)
     encoding, model, objective = prepare(study, dataset, run, rows)
     model, objective = model.to(device), objective.to(device)
@@ -114,17 +121,21 @@ def train_run(
     write_text(folder / "config.json", json.dumps(run.model_dump(mode="json")))
     try:
         with _random_stream(run, "training"):
-            progress = fit(
-                model,
-                objective,
-                batches["train"],
-                study.training,
-                validate=_validation(study, dataset, batches, objective),
-                recorder=recorder,
-                saved=unfinished,
-                on_epoch=on_epoch,
+            progress = (
+                _taken_over(plain, model)
+                if plain
+                else fit(
+                    model,
+                    objective,
+                    batches["train"],
+                    study.training,
+                    validate=_validation(study, dataset, batches, objective),
+                    recorder=recorder,
+                    saved=unfinished,
+                    on_epoch=on_epoch,
+                )
             )
-        _refit(study, run, model, batches["train"])
+        seconds = _refit(study, run, model, batches["train"])
         predictions = {
             part: predict(model, batches[part], study.training, objective.outputs) for part in study.parts
         }
@@ -137,17 +148,30 @@ def train_run(
             recorder.save(folder / "weights.npz")
         write_rows(folder / "history.csv", list(progress.history[-1]), progress.history)
         counts = {part: dataset.counts(getattr(rows, part)).tolist() for part in ("train", "val", "test")}
-        write_text(folder / "facts.json", json.dumps(_facts(progress, model, device) | {"counts": counts}))
+        write_text(
+            folder / "facts.json", json.dumps(_facts(progress, model, device, seconds) | {"counts": counts})
+        )
         _save_model(folder, study, run, dataset, encoding, model, objective)
     unfinished.unlink(missing_ok=True)
 
 
-def _refit(study: Study, run: Run, model: Classifier, train: Batches) -> None:
-    """Learn the last layer anew where the method asks for it."""
+def _taken_over(plain: StoredRun, model: Classifier) -> Progress:
+    """Give ``model`` the weights of a finished run, and say how that one went."""
+    kept = torch.load(plain.folder / "model.pt", weights_only=True, map_location="cpu")
+    model.load_state_dict(kept["model"])
+    history = plain.history()
+    return Progress(len(history), history, plain.facts()["best_epoch"])
+
+
+def _refit(study: Study, run: Run, model: Classifier, train: Batches) -> float:
+    """Learn the last layer anew where the method asks for it; the seconds that it took."""
     learner = catalog.after_training(run.method, model)
-    if learner is not None:
-        seed = int(np.random.default_rng(_entropy(run, "refit")).integers(2**31))
-        learn_last_layer(model, learner, train, study.training, seed)
+    if learner is None:
+        return 0.0
+    start = time.perf_counter()
+    seed = int(np.random.default_rng(_entropy(run, "refit")).integers(2**31))
+    learn_last_layer(model, learner, train, study.training, seed)
+    return time.perf_counter() - start
 
 
 def _validation(
@@ -166,13 +190,15 @@ def _validation(
     return validate
 
 
-def _facts(progress: Progress, model: torch.nn.Module, device: torch.device) -> dict[str, Any]:
-    """What the training of a run took."""
+def _facts(
+    progress: Progress, model: torch.nn.Module, device: torch.device, refit_seconds: float
+) -> dict[str, Any]:
+    """What the training of a run took, a refit included."""
     seconds = [row["seconds"] for row in progress.history]
     return {
         "epochs": len(seconds),
         "best_epoch": progress.best_epoch,
-        "seconds": sum(seconds),
+        "seconds": sum(seconds) + refit_seconds,
         "seconds_per_epoch": sum(seconds) / len(seconds),
         "peak_memory": _peak_memory(device),
         "parameters": sum(p.numel() for p in model.parameters()),
