@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from steelyard import InputError, Objective
 from steelyard.functional import cross_entropy, nearest_centers, widest_ranges
-from steelyard.losses import CenterLoss, CostSensitive, FeatureLoss, RangeLoss
+from steelyard.losses import CenterLoss, CostSensitive, FeatureLoss, RangeLoss, TwoScaleSeparation
 
 X = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 0, 2, 1, 0, 2])
@@ -207,3 +207,8 @@ def test_two_ranks_learn_centers_and_costs_from_the_joint_batch(tmp_path: Path) 
     for one in found:
         for name, values in alone.items():
             np.testing.assert_allclose(one[name], values, rtol=1e-5)
+
+
+def test_a_scaled_loss_refuses_one_that_would_never_learn() -> None:
+    with pytest.raises(InputError, match="CostSensitive learns from epoch to epoch"):
+        TwoScaleSeparation(loss=costs()[1])

@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.svm import LinearSVC
 
 from steelyard import _checks as check
 
@@ -62,6 +60,8 @@ class LogisticRefit(Refit):
 
     def __call__(self, features: Features, target: Labels, num_classes: int, seed: int) -> LastLayer:
         """As :class:`Refit`."""
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - a second, for refits alone
+
         return _learned(LogisticRegression(max_iter=1000, random_state=seed), features, target, num_classes)
 
 
@@ -83,6 +83,8 @@ class WeightedSVM(Refit):
 
     def __call__(self, features: Features, target: Labels, num_classes: int, seed: int) -> LastLayer:
         """As :class:`Refit`."""
+        from sklearn.svm import LinearSVC  # noqa: PLC0415 - as above
+
         machine = LinearSVC(C=self.cost, class_weight="balanced", max_iter=10_000, random_state=seed)
         return _learned(machine, features, target, num_classes)
 

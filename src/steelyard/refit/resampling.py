@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +20,10 @@ class Resampled(Refit):
     """Samples are made or left out until the classes are as many; then :class:`LogisticRefit`."""
 
     def __init__(self) -> None:
-        self._library()  # now, and not after hours of training
+        if find_spec("imblearn") is None:  # said now, and not after hours of training
+            raise check.InputError(
+                f"{type(self).__name__} needs imbalanced-learn; pip install steelyard[resample]."
+            )
 
     def __call__(self, features: Features, target: Labels, num_classes: int, seed: int) -> LastLayer:
         """As :class:`Refit`."""
@@ -35,14 +39,6 @@ class Resampled(Refit):
     @abstractmethod
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:
         """Resampled features and classes; the rarest of all classes has ``fewest`` samples."""
-
-    def _library(self, part: str = "") -> Any:
-        try:
-            return import_module(f"imblearn{part}")
-        except ImportError:
-            raise check.InputError(
-                f"{type(self).__name__} needs imbalanced-learn; pip install steelyard[resample]."
-            ) from None
 
     def _between(self, neighbours: int, fewest: int) -> int:
         """As many neighbours in the sample's own class as asked for, or as the rarest class can give."""
@@ -71,7 +67,7 @@ class SMOTE(Resampled):
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:
         """Every class as large as the largest."""
         k = self._between(self.neighbours, fewest)
-        sampler = self._library(".over_sampling").SMOTE(k_neighbors=k, random_state=seed)
+        sampler = import_module("imblearn.over_sampling").SMOTE(k_neighbors=k, random_state=seed)
         x, y = sampler.fit_resample(features, target)
         return x, y
 
@@ -96,7 +92,7 @@ class ADASYN(Resampled):
 
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:
         """Every class about as large as the largest."""
-        library, k = self._library(".over_sampling"), self._between(self.neighbours, fewest)
+        library, k = import_module("imblearn.over_sampling"), self._between(self.neighbours, fewest)
         counts = np.bincount(target)
         xs, ys = [features], [target]
         for rarer in np.flatnonzero(counts < counts.max()).tolist():
@@ -130,7 +126,7 @@ class NearMiss(Resampled):
 
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:  # noqa: ARG002 - draws nothing
         """Every class as small as the smallest."""
-        sampler = self._library(".under_sampling").NearMiss(n_neighbors=min(self.neighbours, fewest))
+        sampler = import_module("imblearn.under_sampling").NearMiss(n_neighbors=min(self.neighbours, fewest))
         x, y = sampler.fit_resample(features, target)
         return x, y
 
@@ -146,7 +142,7 @@ class ClusterCentroids(Resampled):
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:  # noqa: ARG002 - it counts itself
         """Every class as small as the smallest."""
         x, y = (
-            self._library(".under_sampling")
+            import_module("imblearn.under_sampling")
             .ClusterCentroids(random_state=seed)
             .fit_resample(features, target)
         )
@@ -172,7 +168,9 @@ class NeighbourhoodCleaning(Resampled):
 
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:  # noqa: ARG002 - draws nothing
         """What is left after cleaning."""
-        cleaning = self._library(".under_sampling").NeighbourhoodCleaningRule(n_neighbors=self.neighbours)
+        cleaning = import_module("imblearn.under_sampling").NeighbourhoodCleaningRule(
+            n_neighbors=self.neighbours
+        )
         x, y = cleaning.fit_resample(features, target)
         return x, y
 
@@ -192,6 +190,6 @@ class InstanceHardness(Resampled):
                 "InstanceHardness cross-validates, but the rarest class has only one training sample; "
                 "give it a second, or choose another method."
             )
-        threshold = self._library(".under_sampling").InstanceHardnessThreshold
+        threshold = import_module("imblearn.under_sampling").InstanceHardnessThreshold
         x, y = threshold(cv=min(5, fewest), random_state=seed).fit_resample(features, target)
         return x, y
