@@ -9,9 +9,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from steelyard import LOW, Objective, catalog, losses, testing, weighting
+import steelyard
+from steelyard import LOW, Objective, catalog, losses, models, testing, weighting
+from steelyard.studies.config import DEFAULT_METHODS
 
-FACTS = catalog.Facts(class_counts=[60, 6, 0], num_samples=66, model=nn.Linear(4, 3), critical=[1])
+
+class AnyBatch(models.MarginHead):
+    """A head that takes any logits for its own: the checks make theirs without a model."""
+
+    def lengths(self, target: Tensor) -> Tensor:
+        return 4 * torch.ones(target.shape)
+
+
+class Model(models.Classifier):
+    def margin_head(self, kind: str) -> AnyBatch:
+        return AnyBatch.of(self.head, kind)
+
+
+FACTS = catalog.Facts(
+    class_counts=[60, 6, 0], num_samples=66, model=Model(nn.Flatten(), nn.Linear(4, 3)), critical=[1]
+)
+OF_LABELS = catalog.Facts(class_counts=[60, 6, 0], num_samples=80, absent_counts=[6, 60, 66])
 
 
 @pytest.mark.parametrize("word", catalog.LOSSES)
@@ -19,9 +37,53 @@ def test_every_loss(word: str) -> None:
     testing.check_loss(catalog.build("loss", catalog.LOSSES, catalog.Word(word), FACTS))
 
 
+@pytest.mark.parametrize("word", catalog.LABEL_LOSSES)
+def test_every_loss_of_labels(word: str) -> None:
+    testing.check_label_loss(catalog.method(word, OF_LABELS).loss)
+
+
+@pytest.mark.parametrize("word", catalog.LABELS.others)
+@pytest.mark.parametrize("loss", catalog.LABEL_LOSSES)
+def test_every_method_of_labels(word: str, loss: str) -> None:
+    logits, target = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.eye(4, 3).long()
+    terms = catalog.method(f"{word}(loss={loss})", OF_LABELS).terms(logits.requires_grad_(), target)
+    torch.testing.assert_close(terms.total, (terms.weight * terms.loss).mean())
+    terms.total.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_what_fits_the_data_is_named() -> None:
+    with pytest.raises(
+        steelyard.InputError, match=r"^the method ldam does not fit data with several labels per"
+    ):
+        catalog.method("ldam", OF_LABELS)
+    with pytest.raises(steelyard.InputError, match=r"these do: bce, weighted-bce, .*importance-sampling\.$"):
+        catalog.method("alm", OF_LABELS)
+    with pytest.raises(steelyard.InputError, match=r"^the method smote does not fit data with several"):
+        catalog.method("smote", OF_LABELS)
+    with pytest.raises(steelyard.InputError, match="unknown method 'ldan'"):
+        catalog.method("ldan", OF_LABELS)
+    with pytest.raises(steelyard.InputError, match="unknown loss 'ce'"):
+        catalog.method("low(loss=ce)", OF_LABELS)
+    assert isinstance(catalog.method("low", OF_LABELS).loss, losses.BinaryCrossEntropy)
+
+
+def test_what_is_compared_by_default_fits() -> None:
+    assert catalog.ONE_CLASS.methods == DEFAULT_METHODS
+    for task in (catalog.ONE_CLASS, catalog.LABELS):
+        assert task.methods[0] == task.baseline
+        assert set(task.methods) <= {*task.losses, *task.others} <= set(catalog.METHODS)
+
+
 @pytest.mark.parametrize("word", catalog.WEIGHTINGS)
 def test_every_weighting(word: str) -> None:
     testing.check_weighting(catalog.build("weighting", catalog.WEIGHTINGS, catalog.Word(word), FACTS))
+
+
+def test_a_weighting_that_learns_beforehand() -> None:
+    testing.check_weighting(catalog.method("mentornet(clean=0.1)", FACTS).weighting)
+    testing.check_objective(catalog.method("mentornet(clean=0.1, loss=focal)", FACTS))
 
 
 @pytest.mark.parametrize("word", catalog.CONSTRAINTS)
@@ -125,6 +187,15 @@ class Wrong(weighting.Weighting):
 def test_a_broken_weighting_is_found(fault: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         testing.check_weighting(Wrong(fault))
+
+
+def test_a_weighting_that_learns_by_chance_is_found() -> None:
+    class Moody(weighting.MentorNetWeighting):
+        def learn(self, _: Any) -> None:
+            self.mentor.out.bias.data.add_(torch.rand(1))
+
+    with pytest.raises(AssertionError, match="it learns otherwise from the same rehearsal"):
+        testing.check_weighting(Moody(3, clean=0.1, burn_in=0))
 
 
 @pytest.mark.parametrize(("fault", "message"), [("size", "expected 3 rows"), ("chance", "choose otherwise")])

@@ -19,6 +19,7 @@ import steelyard
 from steelyard import catalog, metrics
 from steelyard.cli import app
 from steelyard.data import IMBALANCES
+from steelyard.models import Classifier
 from steelyard.studies.config import read_study, study
 from steelyard.words import split
 
@@ -39,7 +40,7 @@ SECTIONS = [
     "Source",
     "Measured results",
 ]
-FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=nn.Linear(4, 2))
+FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=Classifier(nn.Flatten(), nn.Linear(4, 2)))
 
 
 def name_of(path: Path) -> str:
@@ -111,7 +112,7 @@ def test_every_command_is_one_that_exists(page: Path, words: list[str]) -> None:
     elif program.endswith("pytest"):
         assert (ROOT / rest[0]).exists()
     else:
-        assert words == ["pip", "install", "-e", "."]
+        assert words in (["pip", "install", "-e", "."], ["pip", "install", "-e", ".[tune]"])
 
 
 def parse(words: list[str]) -> None:
@@ -145,15 +146,17 @@ def test_every_method_has_a_page_of_the_fixed_form(word: str) -> None:
     rows = [[cell.strip(" `") for cell in line.split("|")] for line in table.splitlines() if "| `" in line]
     listed = {name: default for _, name, _, default, *_ in rows}
     offered = dict(part.split("=") for part in catalog.parameters(catalog.METHODS[word]).split(", ") if part)
-    if word in {**catalog.WEIGHTINGS, **catalog.CONSTRAINTS}:
+    if word in {**catalog.WEIGHTINGS, **catalog.CONSTRAINTS, **catalog.CONTROLS}:
         offered["loss"] = catalog.base_loss(word)
+    if word in catalog.CONSTRAINTS:
+        offered["pretrain"] = "true"
     assert listed == offered
 
 
 def test_readme_and_index_list_every_method() -> None:
     for page, place in ((ROOT / "README.md", "docs/methods"), (ROOT / "docs" / "index.md", "methods")):
         linked = re.findall(rf"\({place}/([a-z-]+)\.md\)", page.read_text(encoding="utf-8"))
-        assert linked == list(catalog.METHODS)
+        assert sorted(linked) == sorted(catalog.METHODS)
 
 
 def test_every_measure_is_documented() -> None:

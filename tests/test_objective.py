@@ -216,3 +216,25 @@ def test_a_pairwise_loss_has_no_gradient_weighting() -> None:
         LOW(Pairwise())
     assert Objective(Pairwise(), Halving()).weighting is not None
     assert LOWWeighting.needs_gradient
+
+
+@pytest.mark.parametrize("weighting", [None, LOWWeighting(lam=1e6)])
+def test_a_large_batch_of_half_precision_losses_has_a_finite_mean(weighting: Weighting | None) -> None:
+    """Their sum, 120,000, lies beyond float16; their mean and weights near 1 do not."""
+    objective = Objective(lambda z, _: 2 + 0 * z.sum(1), weighting)
+    terms = objective.terms(
+        torch.zeros(60_000, 2, dtype=torch.float16), torch.zeros(60_000, dtype=torch.int64)
+    )
+    assert terms.loss.dtype == torch.float16
+    assert terms.total.item() == pytest.approx(2, rel=1e-5)
+
+
+def test_the_total_is_the_mean_whatever_the_weights_type_and_stride() -> None:
+    class Twice(Weighting):
+        def forward(self, signal: Signal) -> Tensor:
+            return torch.tensor([2.0]).expand(len(signal.loss))
+
+    logits, target = batch()
+    loss = losses.CrossEntropy()(logits.double(), target)
+    total = Objective(losses.CrossEntropy(), Twice())(logits.double(), target)
+    torch.testing.assert_close(total, 2 * loss.mean(), rtol=1e-14, atol=0)

@@ -23,26 +23,31 @@ if TYPE_CHECKING:
         records,
         testing,
         training,
+        uncertainty,
         weighting,
     )
-    from steelyard.constraints import AUCConstraint
-    from steelyard.objective import LOW, Objective, TwoScale
+    from steelyard.constraints import AUCConstraint, FalseAlarmConstraint
+    from steelyard.objective import LOW, Objective, TwoScale, UncertaintyMargin
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AUCConstraint": "steelyard.constraints",
+    "FalseAlarmConstraint": "steelyard.constraints",
     "LOW": "steelyard.objective",
     "Objective": "steelyard.objective",
     "TwoScale": "steelyard.objective",
+    "UncertaintyMargin": "steelyard.objective",
 }
 
 __all__ = [
     "LOW",
     "AUCConstraint",
+    "FalseAlarmConstraint",
     "InputError",
     "Objective",
     "TwoScale",
+    "UncertaintyMargin",
     "catalog",
     "constraints",
     "data",
@@ -54,6 +59,7 @@ __all__ = [
     "records",
     "testing",
     "training",
+    "uncertainty",
     "weighting",
 ]
 

@@ -41,6 +41,8 @@ def on_joint_rows(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     >>> on_joint_rows(lambda x: x / x.sum(), torch.tensor([1.0, 3.0]))
     tensor([0.2500, 0.7500])
     """
+    if not _in_use():
+        return function(rows.detach())
     joint, own = joint_rows(rows)
     return function(joint)[own]
 
@@ -53,20 +55,20 @@ def with_joint_gradient(value: Tensor) -> Tensor:
     return value if not _in_use() else value.detach() + dist.get_world_size() * (value - value.detach())
 
 
-def joint_mean(values: Tensor) -> Tensor:
-    """This rank's part of the mean of ``values`` (N,) over all ranks.
+def divisor(rows: Tensor) -> int | Tensor:
+    """What this rank divides the sum of its ``rows`` (N, ...) by on the way to the mean over all ranks.
 
-    Averaged over the ranks, as ``DistributedDataParallel`` does with gradients, the parts give the mean over
-    the joint batch, also where local batches differ in size.
+    Averaged over the ranks, as ``DistributedDataParallel`` does with gradients, the quotients give the mean
+    over the joint batch, also where local batches differ in size.
 
-    >>> joint_mean(torch.tensor([1.0, 2.0]))
-    tensor(1.5000)
+    >>> divisor(torch.tensor([1.0, 2.0]))
+    2
     """
     if not _in_use():
-        return values.mean()
-    count = torch.tensor(float(len(values)), device=values.device)
+        return len(rows)
+    count = torch.tensor(float(len(rows)), device=rows.device)
     dist.all_reduce(count)
-    return values.sum() * dist.get_world_size() / count
+    return count / dist.get_world_size()
 
 
 def _in_use() -> bool:

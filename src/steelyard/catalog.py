@@ -2,11 +2,15 @@
 
 A method is a loss, or a weighting or a constraint over a loss: ``focal(gamma=2)``,
 ``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``; or the plain method with a refit of the last
-layer after training: ``smote``. Whoever adds a row here has a new method in every command, and the contract
-tests run over it.
+layer after training: ``smote``. A method may be a sequence of such objectives, on which the model is trained
+one after the other (:func:`phases`). Whoever adds a row here has a new method in every command, and the
+contract tests run over it.
 
 A constructor's parameter that is named like a fact (see :class:`Facts`) is filled with it, and one that is
 named ``loss`` takes the word of a loss.
+
+Which words fit depends on the data: see :class:`Task`. Where a sample may have several labels, a word of
+:data:`LABEL_LOSSES` stands for the loss of that name taken label by label.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from steelyard._checks import InputError
 from steelyard._features import last_linear
 from steelyard.models import MODELS, from_path
 from steelyard.objective import Objective
+from steelyard.recipe import OF_METHODS
 from steelyard.words import Word
 
 if TYPE_CHECKING:
@@ -30,6 +35,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from steelyard.models import Classifier
+
+
+def trained_on(loss: losses.Loss) -> losses.Loss:
+    """The control of methods in phases: a loss alone, then the same again for as many epochs."""
+    return loss
+
 
 LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "ce": losses.CrossEntropy,
@@ -46,6 +57,13 @@ LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "two-scale-fixed": losses.TwoScaleFixed,
     "two-scale-separation": losses.TwoScaleSeparation,
     "single-scale": losses.SingleScale,
+    "large-margin": losses.LargeMargin,
+    "additive": losses.AdditiveMargin,
+    "arcface": losses.ArcFace,
+    "sphereface": losses.SphereFace,
+    "umm": losses.UncertaintyMargin,
+    "umm-sum": losses.SampleUncertaintyMargin,
+    "sum-literal": losses.LiteralSampleMargin,
     "bce": losses.CriticalCrossEntropy,
     "symmetric-margin": losses.SymmetricMargin,
     "asymmetric-margin": losses.AsymmetricMargin,
@@ -70,6 +88,11 @@ WEIGHTINGS: Mapping[str, Callable[..., nn.Module]] = {
 
 CONSTRAINTS: Mapping[str, Callable[..., nn.Module]] = {
     "alm": constraints.AUCConstraint,
+    "alm-fpr": constraints.FalseAlarmConstraint,
+}
+
+CONTROLS: Mapping[str, Callable[..., losses.Loss]] = {
+    "trained-on": trained_on,
 }
 
 REFITS: Mapping[str, Callable[..., refit.Refit]] = {
@@ -83,45 +106,79 @@ REFITS: Mapping[str, Callable[..., refit.Refit]] = {
     "weighted-svm": refit.WeightedSVM,
 }
 
-METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS, **REFITS}
+METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS, **CONTROLS, **REFITS}
 
-_GIVEN = (
-    "reduction",
-    "input_shape",
-    "num_classes",
-    "model",
-    "critical",
-)  # set by whoever builds, not by a word's parameters
+LABEL_LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
+    "bce": losses.BinaryCrossEntropy,
+    "weighted-bce": losses.WeightedBinaryCrossEntropy,
+    "balanced-bce": losses.BalancedBinaryCrossEntropy,
+    "focal": losses.BinaryFocal,
+    "asymmetric-margin": losses.BinaryMargin,
+}
 
-__all__ = [
-    "BASELINE",
-    "CONSTRAINTS",
-    "LOSSES",
-    "METHODS",
-    "MODELS",
-    "REFITS",
-    "WEIGHTINGS",
-    "Facts",
-    "after_training",
-    "base_loss",
-    "build",
-    "claim",
-    "method",
-    "model",
-    "parameters",
-]
+_GIVEN = ("reduction", "input_shape", "num_classes", "model", "critical")  # set by whoever builds
 
 BASELINE = "ce"  # the plain method that every comparison holds
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What can be trained on data of one kind."""
+
+    data: str  # the kind, in words
+    losses: Mapping[str, Callable[..., losses.Loss]]
+    others: Mapping[str, Callable[..., Any]]  # weightings, constraints, controls, refits: over these losses
+    baseline: str  # the plain method that every comparison holds
+    methods: Sequence[str]  # compared where none are asked for
+
+    def check(self, word: Word) -> None:
+        """Refuse a method that does not fit, and name those that do.
+
+        Raises:
+            InputError: if ``word`` names no method, or one for data of another kind.
+        """
+        fitting = (*self.losses, *self.others)
+        if check.one_of("method", word.name, METHODS) not in fitting:
+            raise InputError(
+                f"the method {word.name} does not fit data with {self.data}; these do: {', '.join(fitting)}."
+            )
+
+
+ONE_CLASS = Task(
+    "one class per sample",
+    LOSSES,
+    {**WEIGHTINGS, **CONSTRAINTS, **CONTROLS, **REFITS},
+    BASELINE,
+    ("ce", "balanced-ce", "focal", "low"),
+)
+LABELS = Task(
+    "several labels per sample",
+    LABEL_LOSSES,
+    {word: WEIGHTINGS[word] for word in ("low", "self-paced", "exponentiated", "importance-sampling")},
+    "bce",
+    ("bce", "weighted-bce", "focal", "low"),
+)
+
+
+def task_of(*, multilabel: bool) -> Task:
+    """What can be trained where a sample may have several labels, or has one class."""
+    return LABELS if multilabel else ONE_CLASS
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a method may need to know of the training data and of the model that is trained."""
 
-    class_counts: Sequence[int]  # (C,) training samples of each class
+    class_counts: Sequence[int]  # (C,) training samples of each class, or (L,) that have each label
     num_samples: int  # rows of the whole data set; every index is below it
     model: nn.Module | None = None  # whose logits the method sees; needed by those that look at its weights
     critical: Sequence[int] = ()  # numbers of the classes that must not be missed
+    absent_counts: Sequence[int] = ()  # (L,) training samples without each label; empty: one class per sample
+
+    @property
+    def task(self) -> Task:
+        """What can be trained on the data."""
+        return task_of(multilabel=bool(self.absent_counts))
 
     @property
     def num_classes(self) -> int:
@@ -145,8 +202,64 @@ class Facts:
         return [0] if first < second else [1]
 
 
+def phases(word: Word | str) -> tuple[Word, ...]:
+    """The methods of one objective each that ``word`` stands for, in the order of training.
+
+    A constraint starts from a model that is trained with its loss alone, unless ``pretrain=false``.
+
+    >>> [str(one) for one in phases("alm(delta=2)")]
+    ['bce', 'alm(delta=2, pretrain=false)']
+    >>> [str(one) for one in phases("trained-on(loss=msfe)")]
+    ['msfe', 'msfe']
+    >>> [str(one) for one in phases("focal(lr=0.01)")]
+    ['focal(lr=0.01)']
+    """
+    word = Word.of(word)
+    base = Word.of(word.params.get("loss", base_loss(word.name)))
+    base = Word(base.name, {**base.params, **_settings(word)})
+    if word.name in CONTROLS:
+        return base, base
+    pretrain = word.params.get("pretrain", word.name in CONSTRAINTS)
+    if not isinstance(pretrain, bool):
+        raise InputError(f"{word.name}: expected pretrain=true or pretrain=false, got {pretrain!r}.")
+    if word.name in CONSTRAINTS and pretrain:
+        return base, Word(word.name, {**word.params, "pretrain": False})
+    return (word,)
+
+
+def base_of(word: Word | str) -> Word | None:
+    """The first phase of a method in several, as a method of its own; None for most methods."""
+    first, *later = phases(word)
+    return first if later else None
+
+
+def control_of(word: Word | str) -> Word | None:
+    """The first phase of a method in several for the epochs of all of them; None for most methods.
+
+    >>> str(control_of("alm(delta=2, loss=msfe, lr=0.01)"))
+    'trained-on(loss=msfe, lr=0.01)'
+    """
+    first = base_of(word)
+    return (
+        None if first is None else Word("trained-on", {"loss": without_settings(first), **_settings(first)})
+    )
+
+
+def objectives(word: Word | str, facts: Facts) -> tuple[Objective, ...]:
+    """The objective of each phase of ``word``; they share their loss, so that what it learns goes on.
+
+    Raises:
+        InputError: as :func:`method`.
+    """
+    last = method(word, facts)
+    earlier = [method(one, facts) for one in phases(word)[:-1]]
+    for one in earlier:
+        one.loss = last.loss
+    return (*earlier, last)
+
+
 def method(word: Word | str, facts: Facts) -> Objective:
-    """The objective that ``word`` stands for, on data of which ``facts`` are known.
+    """The objective that ``word`` stands for, on data of which ``facts`` are known; the last of several.
 
     >>> method("low(lam=0.1, loss=focal)", Facts(class_counts=[90, 10], num_samples=100)).weighting
     LOWWeighting(lam=0.1)
@@ -154,15 +267,21 @@ def method(word: Word | str, facts: Facts) -> Objective:
     Raises:
         InputError: if the word, its loss or a parameter is unknown, or a value cannot be used.
     """
-    word = Word.of(word)
+    word, task = without_settings(Word.of(word)), facts.task
+    task.check(word)
+    if word.name in task.losses:
+        return Objective(build("method", task.losses, word, facts))
     if after_training(word, facts.model) is not None:
-        return Objective(build("loss", LOSSES, Word(BASELINE), facts))
-    if word.name not in WEIGHTINGS and word.name not in CONSTRAINTS:
-        return Objective(build("method", METHODS, word, facts))
+        return Objective(build("loss", task.losses, Word(task.baseline), facts))
+    if word.name in CONTROLS:
+        params = {"loss": base_loss(word.name), **word.params}
+        return Objective(build("method", CONTROLS, Word(word.name, params), facts))
     params = dict(word.params)
-    base = Word.of(params.pop("loss", base_loss(word.name)))
-    part = build("method", METHODS, Word(word.name, params), facts, also=("loss",))
-    loss = build("loss", LOSSES, base, facts)
+    base = Word.of(params.pop("loss", base_loss(word.name, task)))
+    if word.name in CONSTRAINTS:
+        params.pop("pretrain", None)  # of the phases
+    part = build("method", task.others, Word(word.name, params), facts, also=("loss",))
+    loss = build("loss", task.losses, base, facts)
     return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
 
 
@@ -178,23 +297,46 @@ def after_training(word: Word, model: nn.Module | None) -> refit.Refit | None:
         raise InputError(
             f"{word.name} learns the last linear layer anew with a bias, but the model's has none."
         )
-    found: refit.Refit = build("method", REFITS, word, Facts((), 0))
+    found: refit.Refit = build("method", REFITS, without_settings(word), Facts((), 0))
     return found
 
 
-def base_loss(name: str) -> str:
-    """The loss that a weighting or a constraint goes with where none is asked for."""
-    return "bce" if name in CONSTRAINTS else BASELINE
+def plain_of(word: Word) -> Word | None:
+    """The plain method, with the same settings, whose training a refit starts from; None for other methods.
+
+    >>> str(plain_of(Word.parse("smote(neighbours=3, lr=0.01)")))
+    'ce(lr=0.01)'
+    """
+    return Word(BASELINE, _settings(word)) if word.name in REFITS else None
+
+
+def without_settings(word: Word) -> Word:
+    """``word`` without the settings of the training that a method may have of its own.
+
+    >>> str(without_settings(Word.parse("focal(gamma=1, lr=0.01)")))
+    'focal(gamma=1)'
+    """
+    return Word(word.name, {name: value for name, value in word.params.items() if name not in OF_METHODS})
+
+
+def _settings(word: Word) -> dict[str, Any]:
+    return {name: value for name, value in word.params.items() if name in OF_METHODS}
+
+
+def base_loss(name: str, task: Task = ONE_CLASS) -> str:
+    """The loss that a weighting, a constraint or a control goes with where none is asked for."""
+    return "bce" if name in CONSTRAINTS or name in CONTROLS else task.baseline
 
 
 def model(word: Word | str, input_shape: tuple[int, ...], num_classes: int) -> Classifier:
     """A model sized to the data; ``auto`` is ``small-cnn`` for images and ``mlp`` for tables.
 
+    For volumes it is ``cnn3d-two-path``.
     A name with a colon is the import path of a user's own: ``my_package.nets:make``.
     """
     word = Word.of(word)
     if word.name == "auto":
-        word = Word("small-cnn" if len(input_shape) == 3 else "mlp", word.params)
+        word = Word({3: "small-cnn", 4: "cnn3d-two-path"}.get(len(input_shape), "mlp"), word.params)
     if ":" in word.name:
         return from_path(word.name)(input_shape, num_classes, **word.params)
     make = MODELS[check.one_of("model", word.name, ["auto", *MODELS])]

@@ -10,14 +10,16 @@ from torch import Tensor, nn
 from steelyard import _checks as check
 from steelyard import _ranks
 from steelyard.functional.gradients import logit_grad_sq_norm, loss_and_logit_grad, per_sample, sq_norm
-from steelyard.losses import CrossEntropy, PerImage
+from steelyard.functional.per_sample import at_least_float32
+from steelyard.losses import CrossEntropy, LiteralSampleMargin, PerImage, SampleUncertaintyMargin
 from steelyard.losses import TwoScale as TwoScaleLoss
+from steelyard.losses import UncertaintyMargin as UncertaintyMarginLoss
 from steelyard.losses.dense import as_rows
 from steelyard.records import Signal, Terms
 from steelyard.weighting import LOWWeighting, Weighting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 class Objective(nn.Module):
@@ -85,19 +87,21 @@ class Objective(nn.Module):
             index: (N,) rows of the samples in the training set, for parts that remember samples.
             importance: (N,) from :meth:`choose`, where that chose the samples; multiplies their weights.
         """
+        loss_of = self._loss_of(index)
         if self.needs_gradient:
-            loss, grad = loss_and_logit_grad(self.loss, logits, target)
+            loss, grad = loss_and_logit_grad(loss_of, logits, target)
             grad_sq_norm = sq_norm(grad)
         else:
-            loss, grad_sq_norm = per_sample(self.loss, logits, target), None
+            loss, grad_sq_norm = per_sample(loss_of, logits, target), None
+        values = at_least_float32(loss)  # the sum over a batch can leave the range of half precision
         if self.weighting is None:
-            weight, weighted = torch.ones_like(loss), loss
+            weight, summed = torch.ones_like(loss), values.sum()
         else:
             signal = Signal(loss.detach(), grad_sq_norm, logits.detach(), target, index)
             weight = self.weighting(signal).detach()
             weight = weight if importance is None else weight * importance
-            weighted = weight * loss
-        total = _ranks.joint_mean(weighted) if self.training else weighted.mean()
+            summed = weight.to(values.dtype).dot(values)
+        total = summed / (_ranks.divisor(loss) if self.training else len(loss))
         violation = None
         if self.constraint is not None:
             penalty, violation = self.constraint(logits, target, index)
@@ -110,13 +114,27 @@ class Objective(nn.Module):
         for hook in self._hooks("start_epoch"):
             hook(epoch, epochs)
 
-    def choose(self, logits: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def observe(self, model: nn.Module, train: Iterable[Any]) -> None:
+        """Let the parts look at the model on the training samples, at the start of an epoch.
+
+        Args:
+            model: as it is.
+            train: every training sample once, not augmented, in any order: :class:`steelyard.records.Batch`
+                or tuples (x, target, index). Parts that need no look do not iterate over it.
+        """
+        for hook in self._hooks("observe"):
+            hook(model, train)
+
+    def choose(
+        self, logits: Tensor, target: Tensor, generator: torch.Generator, index: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Choose the samples of a batch among ``presample`` times as many, where ``presample`` is above 1.
 
         Args:
             logits: (presample * N, C) of the candidates.
             target: (presample * N,)
             generator: of the choice, on the device of the logits.
+            index: (presample * N,), as in :meth:`terms`.
 
         Returns:
             (N,) rows of the candidates, and the (N,) ``importance`` that :meth:`terms` takes with them.
@@ -125,7 +143,7 @@ class Objective(nn.Module):
             raise check.InputError(
                 "this objective chooses no samples (presample is 1); train on all of them."
             )
-        return self.weighting.choose(logit_grad_sq_norm(self.loss, logits, target), generator)
+        return self.weighting.choose(logit_grad_sq_norm(self._loss_of(index), logits, target), generator)
 
     def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:
         """Tell the parts that the step was taken; ``logits`` are those that it used."""
@@ -161,6 +179,12 @@ class Objective(nn.Module):
     def lr_factor(self) -> float:
         """By which the learning rate of the objective's own parameters is multiplied."""
         return float(getattr(self.loss, "lr_factor", 1.0))
+
+    def _loss_of(self, index: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss, or, where it remembers samples, that of the samples of these rows."""
+        of_samples = getattr(self.loss, "of_samples", None)
+        found: Callable[[Tensor, Tensor], Tensor] = self.loss if of_samples is None else of_samples(index)
+        return found
 
     def _hooks(self, name: str) -> list[Callable[..., Any]]:
         parts = (self.loss, self.weighting, self.constraint)
@@ -234,3 +258,44 @@ class TwoScale(Objective):
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(TwoScaleLoss(model, eta, loss))
+
+
+class UncertaintyMargin(Objective):
+    """Margins by uncertainty, ready made: of classes, then of samples too, as ``umm-sum``.
+
+    Call ``start_epoch(epoch, epochs)`` and ``observe(model, train)`` at the start of each epoch, and the
+    objective with the samples' ``index``.
+
+    Args:
+        model: with dropout, and a head as in :class:`steelyard.losses.UncertaintyMargin`.
+        num_samples: rows of the training set; every index is below it.
+        samples: what the last epochs do: ``"scaled"`` (``umm-sum``), ``"literal"`` (``sum-literal``), or
+            None: margins of classes to the end (``umm``).
+        settings: of the loss: ``form``, ``max_margin``, ``passes``, ``measure``, ``plain``, ``last``,
+            ``loss``, ``anneal``, ``scale``.
+
+    Raises:
+        InputError: as there.
+
+    >>> from steelyard.models import Classifier
+    >>> model = Classifier(nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5)), nn.Linear(8, 2))
+    >>> objective = UncertaintyMargin(model, num_samples=3)
+    >>> x, target, index = torch.zeros(3, 2), torch.tensor([0, 1, 1]), torch.arange(3)
+    >>> objective.start_epoch(epoch=9, epochs=10)
+    >>> objective.observe(model, [(x, target, index)])
+    >>> objective(model(x), target, index).shape
+    torch.Size([])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        num_samples: int,
+        samples: Literal["scaled", "literal"] | None = "scaled",
+        **settings: Any,
+    ) -> None:
+        if samples is None:
+            super().__init__(UncertaintyMarginLoss(model, **settings))
+            return
+        kinds = {"scaled": SampleUncertaintyMargin, "literal": LiteralSampleMargin}
+        super().__init__(kinds[check.one_of("samples", samples, kinds)](model, num_samples, **settings))

@@ -11,6 +11,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+OF_METHODS = ("lr", "momentum", "weight_decay", "clip")  # which a method may have of its own: focal(lr=0.01)
+
 
 class Frozen(BaseModel):
     """A record that is checked once, refuses unknown keys and never changes."""

@@ -2,7 +2,8 @@
 
 Letters, everywhere the same: N samples, C classes. ``logits`` (N, C) are raw scores, ``target`` (N,) int64
 class numbers, ``index`` (N,) int64 the rows of the samples in their data set, ``weight`` (N,) >= 0, of mean 1
-unless the weighting says otherwise.
+unless the weighting says otherwise. Where a sample may have several labels (multi-label), ``target`` (N, L)
+int64 holds a 1 for each of L labels that it has and a 0 for the others, and ``logits`` are (N, L).
 """
 
 from __future__ import annotations
@@ -42,6 +43,16 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of a batch of a rehearsal, in which it is known which labels are wrong."""
+
+    loss: Tensor  # (N,) under the labels that the rehearsal trained on
+    target: Tensor  # (N,) these labels
+    trusted: Tensor  # (N,) bool, whether they are right
+    progress: float  # in [0, 1), share of its epochs that were done
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """The parts of an objective."""
 
@@ -60,21 +71,35 @@ class Predictions:
     array([[0.88, 0.12]])
     """
 
-    logits: NDArray[np.floating]  # (N, C)
-    target: NDArray[np.int64]  # (N,)
+    logits: NDArray[np.floating]  # (N, C), or (N, L)
+    target: NDArray[np.int64]  # (N,), or (N, L)
     index: NDArray[np.int64]  # (N,)
 
     @property
+    def multilabel(self) -> bool:
+        """Whether a sample may have several labels."""
+        return self.target.ndim == 2
+
+    @property
     def probability(self) -> NDArray[np.float64]:
-        """(N, C) softmax of the logits, in float64."""
+        """(N, C) softmax of the logits, or (N, L) the sigmoid of each, in float64."""
         z = self.logits.astype(np.float64)
+        if self.multilabel:
+            return np.asarray(np.exp(-np.logaddexp(0, -z)), dtype=np.float64)
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return np.asarray(e / e.sum(axis=1, keepdims=True), dtype=np.float64)
 
     @property
     def decision(self) -> NDArray[np.int64]:
-        """(N,) class of the largest logit; the first of equals."""
+        """(N,) class of the largest logit, the first of equals; or (N, L) 1 where a logit is above 0."""
+        if self.multilabel:
+            return (self.logits > 0).astype(np.int64)
         return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
+
+    def in_order(self) -> Predictions:
+        """The same samples in the order of the data set's rows."""
+        order = np.argsort(self.index, kind="stable")
+        return Predictions(self.logits[order], self.target[order], self.index[order])
 
     def save(self, path: Path) -> None:
         """Write an ``.npz`` file, whole or not at all."""

@@ -14,7 +14,7 @@ from torch.autograd.gradcheck import GradcheckError
 
 from steelyard._features import LastInput
 from steelyard.functional.gradients import loss_and_logit_grad
-from steelyard.records import Signal
+from steelyard.records import Seen, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from steelyard.weighting import Weighting
 
     Scores = Callable[[Tensor, Tensor], Tensor]  # (logits, target) to losses (N,) or to a scalar
+    Case = tuple[str, Any, Tensor, Tensor]  # what is wrong, the errors that say so, logits, target
 
 _N = 6
 
@@ -53,8 +54,34 @@ def check_loss(loss: Scores, num_classes: int = 3) -> None:
     _check_gradient(loss, logits, target)
     if getattr(loss, "separable", True):
         _check_own_gradients(loss, logits, target)
-    _check_numbers(loss, num_classes)
+    _check_numbers(loss, logits, target)
     _check_refusals(loss, num_classes)
+    _check_compiles(loss, logits, target)
+    _check_copies(loss, lambda twin: twin(logits, target))
+
+
+def check_label_loss(loss: Scores, labels: int = 3) -> None:
+    """Check a loss of several labels per sample: logits (N, L) and targets (N, L) of 0 and 1 to losses (N,).
+
+    As :func:`check_loss`; labels that all or no samples have must give finite values too.
+
+    >>> from steelyard.losses import BinaryCrossEntropy
+    >>> check_label_loss(BinaryCrossEntropy())
+    """
+    logits, number = _batch(labels)
+    target = nn.functional.one_hot(number, labels)
+    for n in (_N, 1):
+        for y in (target, torch.zeros_like(target), torch.ones_like(target)):
+            value = loss(logits[:n], y[:n])
+            _require(
+                value.shape == (n,), f"expected {n} losses of {n} samples, got shape {tuple(value.shape)}"
+            )
+            _require(bool(value.isfinite().all()), f"a loss of ordinary logits is not finite: {value}")
+    _check_gradient(loss, logits, target)
+    _check_own_gradients(loss, logits, target)
+    _check_numbers(loss, logits, target)
+    whole: Case = ("whole-number logits", TypeError, logits.long(), target)
+    _check_refused(loss, [("target of shape (N,)", ValueError, logits, number), whole])
     _check_compiles(loss, logits, target)
     _check_copies(loss, lambda twin: twin(logits, target))
 
@@ -62,7 +89,8 @@ def check_loss(loss: Scores, num_classes: int = 3) -> None:
 def check_weighting(weighting: Weighting, num_classes: int = 3) -> None:
     """Check a weighting: finite weights (N,) >= 0 without gradient, whatever the order of the samples.
 
-    Also in batches of one sample, compiled, copied and restored from its saved state.
+    Also in batches of one sample, compiled, copied and restored from its saved state, and, if it learns from
+    a rehearsal, after that.
 
     >>> from steelyard.weighting import LOWWeighting
     >>> check_weighting(LOWWeighting(lam=0.1))
@@ -84,6 +112,15 @@ def check_weighting(weighting: Weighting, num_classes: int = 3) -> None:
         "a sample's weight depends on its place in the batch",
     )
     _check_copies(weighting, lambda twin: twin(signal))
+    if weighting.rehearsal:
+        once, again = copy.deepcopy(weighting), copy.deepcopy(weighting)
+        seen = [Seen(signal.loss, signal.target, signal.target == 0, epoch / 4) for epoch in range(4)]
+        for twin in (once, again):
+            twin.learn(seen)
+            _require(not any(p.requires_grad for p in twin.parameters()), "what has learned must stay fixed")
+        for one, other in zip(once.state_dict().values(), again.state_dict().values(), strict=True):
+            _require(one.equal(other) or one.isnan().all(), "it learns otherwise from the same rehearsal")
+        _check_copies(once, lambda twin: twin(signal))
 
 
 def check_constraint(constraint: nn.Module, num_classes: int = 3) -> None:
@@ -116,7 +153,7 @@ def check_constraint(constraint: nn.Module, num_classes: int = 3) -> None:
         _require(same, "the order of the samples changes penalty or violation")
         value = _penalty_of(twin, index)
         _check_gradient(value, logits, target)
-        _check_numbers(value, num_classes)
+        _check_numbers(value, logits, target)
         _check_copies(twin, lambda part: part(logits, target, index)[0])
         if hasattr(twin, "after_step"):
             twin.after_step(logits, target, index)
@@ -149,7 +186,7 @@ def check_objective(objective: Objective, num_classes: int = 3) -> None:
     with torch.no_grad():
         silent = _copied(objective)(logits, target, index)
     _require(torch.allclose(silent, _copied(objective)(logits, target, index)), "no_grad changes the value")
-    _check_numbers(lambda z, y: _copied(objective)(z, y, index), num_classes)
+    _check_numbers(lambda z, y: _copied(objective)(z, y, index), logits, target)
     _show(objective)
     _check_compiles(lambda z, y: objective(z, y, index), logits, target)
     _check_copies(objective, lambda twin: twin(logits, target, index))
@@ -237,9 +274,8 @@ def _check_own_gradients(loss: Scores, logits: Tensor, target: Tensor) -> None:
     )
 
 
-def _check_numbers(loss: Scores, num_classes: int) -> None:
+def _check_numbers(loss: Scores, logits: Tensor, target: Tensor) -> None:
     """Extreme and half-precision logits give finite numbers, broken ones never do."""
-    logits, target = _batch(num_classes)
     saturated = 1e4 * logits.sign().float()
     halves = [logits.to(kind) for kind in (torch.float16, torch.bfloat16)]
     for z in (saturated, -saturated, torch.zeros_like(saturated), *halves):
@@ -262,7 +298,7 @@ def _check_numbers(loss: Scores, num_classes: int) -> None:
 def _check_refusals(loss: Scores, num_classes: int) -> None:
     logits, target = _batch(num_classes)
     outside = (IndexError, RuntimeError, ValueError)
-    cases: Sequence[tuple[str, Any, Tensor, Tensor]] = [
+    cases: Sequence[Case] = [
         ("target of another length", ValueError, logits, target[:-1]),
         ("target of shape (N, 1)", ValueError, logits, target.unsqueeze(1)),
         ("logits of shape (N,)", ValueError, logits[:, 0], target),
@@ -273,6 +309,10 @@ def _check_refusals(loss: Scores, num_classes: int) -> None:
             for bad in (-100, -1, num_classes)
         ),
     ]
+    _check_refused(loss, cases)
+
+
+def _check_refused(loss: Scores, cases: Sequence[Case]) -> None:
     for what, wanted, z, y in cases:
         try:
             loss(z, y)

@@ -61,8 +61,10 @@ class Word:
 
     def __str__(self) -> str:
         if not self.params:
-            return _text(self.name)
-        return f"{_text(self.name)}({', '.join(f'{_text(k)}={_text(v)}' for k, v in self.params.items())})"
+            return text_of(self.name)
+        return (
+            f"{text_of(self.name)}({', '.join(f'{text_of(k)}={text_of(v)}' for k, v in self.params.items())})"
+        )
 
 
 def split(text: str) -> list[str]:
@@ -81,9 +83,14 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A parameter's value as a word holds it.
+
+    >>> text_of([1, None, "class a"])
+    '[1, null, "class a"]'
+    """
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_text, value))}]"
+        return f"[{', '.join(map(text_of, value))}]"
     if isinstance(value, str):
         plain = re.fullmatch(r"""[^\s(),=\[\]"']+""", value) and isinstance(_plain(value), str)
         quote = "'" if '"' in value else '"'

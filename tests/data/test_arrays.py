@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from steelyard._checks import InputError
-from steelyard.data import Table, read
+from steelyard.data import Encoding, Table, fit_encoding, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,3 +147,38 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(InputError, match=r"cannot read .*one.npz"):
         read(str(tmp_path / "one.npz"))
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 8, 9), (6, 1, 4, 8, 9), (6, 2, 4, 8, 9)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float64])
+def test_volumes_keep_their_values(tmp_path: Path, shape: tuple[int, ...], kind: Any) -> None:
+    x = RNG.integers(0, 200, shape).astype(kind)
+    data = read(save(tmp_path, X=x, y=Y))
+    assert isinstance(data.x, torch.Tensor)
+    assert data.is_volume
+    assert data.is_image
+    assert data.x.dtype == (torch.uint8 if kind == np.uint8 else torch.float32)
+    assert np.array_equal(data.x.numpy(), x.reshape(6, -1, 4, 8, 9))
+    assert data.notes == ("volumes of 4 slices of 8 x 9",)
+
+
+def test_volumes_are_standardised_by_channel_whatever_their_unit(tmp_path: Path) -> None:
+    x = RNG.normal(size=(6, 2, 4, 5, 6)) * np.array([1e-6, 1e4])[:, None, None, None] + 7e-6
+    data = read(save(tmp_path, X=x, y=Y))
+    encoding = fit_encoding(data, np.arange(4))
+    assert encoding.shape == (2, 4, 5, 6)
+    assert Encoding.from_json(encoding.to_json()) == encoding
+    inputs = encoding.inputs(data)
+    assert isinstance(inputs, torch.Tensor)
+    seen = encoding.normalise(inputs)[:4]
+    assert seen.mean((0, 2, 3, 4)).tolist() == pytest.approx([0, 0], abs=1e-4)
+    assert seen.std((0, 2, 3, 4), correction=0).tolist() == pytest.approx([1, 1], rel=1e-4)
+
+
+def test_volumes_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    holed = np.zeros((6, 4, 5, 6))
+    holed[1, 2] = np.nan
+    with pytest.raises(InputError, match="30 NaN or infinite values"):
+        read(save(tmp_path, X=holed, y=Y))
+    with pytest.raises(InputError, match="expected X of numbers"):
+        read(save(tmp_path, X=np.full((6, 4, 4, 4), "a"), y=Y))

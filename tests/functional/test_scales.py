@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from steelyard import InputError
-from steelyard.functional import margin, two_scale_factor, weight_norm_product
+from steelyard.functional import is_sure, margin, weight_norm_product
 
 
 def batch(n: int = 40, classes: int = 5) -> tuple[Tensor, Tensor]:
@@ -59,30 +59,15 @@ def test_margin_of_two_classes_is_a_difference(a: float, b: float) -> None:
     assert margin(z, torch.tensor([1])).item() == b - a
 
 
-def test_the_factor_changes_at_the_threshold_and_not_before() -> None:
-    eta = 0.5
+def test_the_switch_is_at_the_threshold_and_not_before() -> None:
     logits = torch.tensor([[0.5, 0.0], [math.nextafter(0.5, 0), 0.0], [0.0, 3.0]], dtype=torch.float64)
-    target = torch.zeros(3, dtype=torch.int64)
-    factor = two_scale_factor(logits, target, torch.tensor(2.0), torch.tensor(7.0), eta)
-    assert factor.squeeze(1).tolist() == [7.0, 2.0, 2.0]
-
-
-def test_the_switch_has_no_gradient_and_the_factors_do() -> None:
-    logits, target = batch()
-    logits.requires_grad_()
-    below, above = torch.tensor(2.0, requires_grad=True), torch.tensor(7.0, requires_grad=True)
-    factor = two_scale_factor(logits, target, below, above, 0.1)
-    grads = torch.autograd.grad(factor.sum(), (below, above, logits), allow_unused=True)
-    sure = int((margin(logits, target) >= 0.1).sum())
-    assert [int(grads[0]), int(grads[1])] == [40 - sure, sure]
-    assert grads[2] is None
+    assert is_sure(logits, torch.zeros(3, dtype=torch.int64), eta=0.5).tolist() == [True, False, False]
 
 
 def test_bad_input_is_refused() -> None:
     logits, target = batch()
-    one = torch.tensor(1.0)
     for eta in (0.0, -1.0, math.nan):
         with pytest.raises(InputError, match="eta must be a finite number above 0"):
-            two_scale_factor(logits, target, one, one, eta)
+            is_sure(logits, target, eta)
     with pytest.raises(InputError, match="the weights of at least one layer"):
         weight_norm_product([])

@@ -16,9 +16,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from steelyard import InputError, Objective
+from steelyard import InputError, Objective, catalog
 from steelyard.functional import cross_entropy, nearest_centers, widest_ranges
 from steelyard.losses import CenterLoss, CostSensitive, FeatureLoss, RangeLoss, TwoScaleSeparation
+from steelyard.models import Classifier
 
 X = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 0, 2, 1, 0, 2])
@@ -212,3 +213,15 @@ def test_two_ranks_learn_centers_and_costs_from_the_joint_batch(tmp_path: Path) 
 def test_a_scaled_loss_refuses_one_that_would_never_learn() -> None:
     with pytest.raises(InputError, match="CostSensitive learns from epoch to epoch"):
         TwoScaleSeparation(loss=costs()[1])
+
+
+def test_a_margin_and_a_price_of_features_go_together() -> None:
+    facts = catalog.Facts([4, 2], 6, Classifier(nn.Linear(5, 4), nn.Linear(4, 2)))
+    objective, model = catalog.method("arcface(loss=center-loss(strength=0.1))", facts), facts.model
+    assert model is not None
+    x, target = X[:6], Y[:6].clamp(max=1)
+    plain = catalog.method("arcface", facts)
+    difference = (objective(model(x), target) - plain(model(x), target)).detach()
+    torch.testing.assert_close(difference, 0.05 * model.features(x).detach().square().sum(1).mean())
+    objective.after_step(model(x).detach(), target)
+    assert objective.loss.base.centers.any()

@@ -300,8 +300,9 @@ def test_figures_are_the_scales_and_the_share_of_sure_samples() -> None:
     objective = Objective(TwoScale(model, ETA))
     x, target = batch()
     z = model(x).detach()
-    objective.after_step(z[:10], target[:10])
-    objective.after_step(z[10:], target[10:])
+    for rows in (slice(10), slice(10, None)):
+        objective(z[rows], target[rows])
+        objective.after_step(z[rows], target[rows])
     found = objective.figures()
     assert list(found) == ["scale_1", "scale_2", "weight_norm", "well_classified"]
     assert found["well_classified"] == pytest.approx(float((margin(z, target) >= ETA).double().mean()))

@@ -152,6 +152,16 @@ def test_superclass_accuracy_is_accuracy_after_the_mapping() -> None:
     )
 
 
+def test_balanced_accuracy_per_label_is_that_of_each_column() -> None:
+    rng = np.random.default_rng(3)
+    target, prediction = rng.integers(2, size=(2, 40, 5))
+    target[:, 4] = 1
+    found = metrics.balanced_accuracy_per_label(target, prediction)
+    expected = [sk.balanced_accuracy_score(target[:, label], prediction[:, label]) for label in range(4)]
+    np.testing.assert_allclose(found[:4], expected)
+    assert math.isnan(found[4])
+
+
 def test_multilabel_is_the_mean_of_binary_balanced_accuracies() -> None:
     rng = np.random.default_rng(1)
     target, prediction = rng.integers(2, size=(2, 50, 4))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_last_linear_layer_of_every_model_reads_its_features(name: str) -> None:
-    shape = (6,) if name == "mlp" else (1, 8, 8)
+    shape = {"mlp": (6,), "cnn3d-two-path": (1, 8, 8, 8)}.get(name, (1, 8, 8))
     model = MODELS[name](shape, 3).eval()
     x = torch.randn(2, *shape)
     reader = LastInput(model)
@@ -33,8 +33,9 @@ def test_heads_of_several_layers_and_networks_without_a_name_for_it() -> None:
     head = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     assert last_linear(Classifier(nn.Flatten(), head)) is head[2]
     assert last_linear(nn.Sequential(nn.Linear(2, 4), head)) is head[2]
-    with pytest.raises(InputError, match="Classifier does not end in a linear layer"):
-        last_linear(Classifier(nn.Linear(4, 4), nn.ReLU()))
+    for ends_otherwise in (nn.ReLU(), nn.Sequential(nn.Linear(4, 3), nn.ReLU())):
+        with pytest.raises(InputError, match="Classifier does not end in a linear layer"):
+            last_linear(Classifier(nn.Linear(4, 4), ends_otherwise))
 
 
 def test_a_users_own_network_that_registers_its_output_first(

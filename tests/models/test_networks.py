@@ -25,8 +25,8 @@ from steelyard.models import (
     wide_resnet,
 )
 
-IMAGE_MODELS = [name for name in MODELS if name != "mlp"]
-CHEAP = [name for name in MODELS if name != "densenet-bc"]
+IMAGE_MODELS = [name for name in MODELS if name not in ("mlp", "cnn3d-two-path")]
+CHEAP = [name for name in MODELS if name not in ("densenet-bc", "cnn3d-two-path")]
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)]
 FEATURES = {
     "mlp": 256, "lenet5": 84, "small-cnn": 128, "resnet10": 512, "resnet18": 512, "resnet20": 64,
@@ -292,3 +292,29 @@ def test_other_bad_parameters_are_refused() -> None:
         mlp((30,), 2, hidden=(16, 0))
     with pytest.raises(InputError, match=r"mlp needs at least one input per sample, got shape \(\)"):
         mlp((), 2)
+
+
+def test_the_two_paths_are_those_of_a_hand_made_net() -> None:
+    """Parameters counted by hand; each path sees its own channels alone."""
+    model = MODELS["cnn3d-two-path"]((4, 8, 12, 12), 2, width=4, first=1)
+    kernel = 27
+    path = [(c * kernel + 1) * 4 + (4 * kernel + 1) * 8 + (8 * kernel + 1) * 16 for c in (1, 3)]
+    assert parameter_count(model) == sum(path) + (2 * 16 + 1) * 2
+    x = torch.randn(2, 4, 8, 12, 12)
+    features = model.features(x)
+    assert features.shape == (2, 32)
+    changed = x.clone()
+    changed[:, 1:] += 1
+    assert torch.equal(model.features(changed)[:, :16], features[:, :16])
+    assert not torch.equal(model.features(changed)[:, 16:], features[:, 16:])
+    single = MODELS["cnn3d-two-path"]((1, 4, 5, 9), 3)
+    assert single(torch.randn(2, 1, 4, 5, 9)).shape == (2, 3)
+
+
+def test_volumes_that_the_two_paths_cannot_read_are_refused() -> None:
+    for shape in ((1, 28, 28), (30,), (1, 3, 8, 8), (0, 8, 8, 8)):
+        with pytest.raises(InputError, match="cnn3d-two-path reads volumes of shape"):
+            MODELS["cnn3d-two-path"](shape, 2)
+    for wrong in ({"width": 0}, {"first": 0}, {"dropout": 1.5}):
+        with pytest.raises(InputError):
+            MODELS["cnn3d-two-path"]((1, 8, 8, 8), 2, **wrong)

@@ -186,6 +186,7 @@ def _write_training(
         target = np.repeat(np.arange(len(counts["train"])), counts["train"])
         mean = np.where(target == 0, 0.7, 1.6) + rng.random(target.size)
         per_class = np.linspace(1, 2, epochs)[:, None] * np.linspace(0.7, 1.5, len(counts["train"]))
+        per_class += 0.1 * rng.random(per_class.shape)
         np.savez(
             folder / "weights.npz",
             index=trained_on,
@@ -195,6 +196,9 @@ def _write_training(
             count=np.full(target.size, epochs),
             class_mean=per_class,
             class_sd=per_class / 4,
+            share_zero=np.linspace(0, 0.5, epochs) + run.seed / 10,
+            percent=np.array([5, 25, 50, 75, 95, 100]),
+            percentile=np.sort(rng.exponential(size=(epochs, 6)), axis=1),
         )
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def test_wanted_rows_are_those_of_the_galleries(store: Store) -> None:
-    shown = {t.row for one in gallery.galleries(evidence.read(store)) for s in one.strips for t in s.tiles}
+    every = gallery.galleries(evidence.read(store))
+    shown = {t.row for one in every for s in (*one.strips, *one.by_class) for t in s.tiles}
     rows = report.wanted(store)
     assert rows.dtype == np.int64
     assert rows.tolist() == sorted(shown)

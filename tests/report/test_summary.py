@@ -100,7 +100,7 @@ def test_delong_and_mcnemar_compare_run_with_run(store: Store, summary: Summary)
     runs = {(str(one.run.method), one.run.seed): one for one in store.runs() if one.failure is None}
     for seed in range(3):
         a, b = (runs[name, seed].predictions("test") for name in ("low(lam=0.1)", "ce"))
-        a, b = evidence._in_order(a), evidence._in_order(b)
+        a, b = a.in_order(), b.in_order()
         scores = [metrics.critical_score(one.logits, [1]) for one in (a, b)]
         delong = metrics.delong_test(a.target == 1, *scores).p_value
         assert found["auc", "low(lam=0.1)"].p_each[seed] == pytest.approx(delong)

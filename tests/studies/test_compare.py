@@ -16,8 +16,9 @@ from tests.studies.conftest import Silent, asked
 from steelyard._checks import InputError
 from steelyard.studies import run as running
 from steelyard.studies.compare import baseline, compare, with_baseline
-from steelyard.studies.config import Study, as_yaml
+from steelyard.studies.config import Run, Study, as_yaml
 from steelyard.studies.store import Store
+from steelyard.training import rehearse
 
 
 def values(store: Store) -> dict[tuple[str, ...], float]:
@@ -102,6 +103,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_results(table: Path, tmp_pa
     assert (killed / "results.csv").read_bytes() == (undisturbed.folder / "results.csv").read_bytes()
     assert {p: p.stat().st_mtime_ns for p in whole_before} == whole_before
     assert not list(store.folder.glob("runs/*.unfinished"))
+    for one, other in zip(store.runs(), undisturbed.runs(), strict=True):
+        for name, value in one.dynamics().items():
+            np.testing.assert_array_equal(value, other.dynamics()[name], name)
 
 
 def test_a_run_that_diverges_is_a_failed_run_and_no_number(table: Path, tmp_path: Path) -> None:
@@ -195,3 +199,34 @@ def test_study_facts_say_what_the_data_are(table: Path, tmp_path: Path) -> None:
     assert by_name == {"no": 80, "maybe": 28, "yes": 12}
     assert facts["command"] == "steelyard compare x"
     assert isinstance(Study.model_validate_json(store.study.model_dump_json()), Study)
+
+
+def test_a_rehearsal_is_held_once_and_changes_no_other_method(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed in an epoch goes on with what it has learned; its time counts the rehearsal."""
+    held: list[str] = []
+    monkeypatch.setattr(running, "rehearse", lambda *given: (held.append("once"), rehearse(*given)))
+    words = ["ce", "mentornet(clean=0.2, burn_in=0.25)"]
+    plain = compare(asked(table, seeds=1), tmp_path / "plain", Silent())
+    study = asked(table, methods=words, seeds=1)
+    whole = compare(study, tmp_path / "whole", Silent())
+    ce = [one.predictions("test").logits for one in (plain.runs()[0], whole.runs()[0])]
+    np.testing.assert_array_equal(*ce)
+    assert held == ["once"]
+
+    class Killed(Exception):  # noqa: N818 - stands for a kill signal
+        pass
+
+    class Killing(Silent):
+        def epoch(self, run: Run, row: dict[str, float]) -> None:
+            if run.method.name == "mentornet" and row["epoch"] == 2:
+                raise Killed
+
+    with pytest.raises(Killed):
+        compare(study, tmp_path / "killed", Killing())
+    resumed = compare(study, tmp_path / "killed", Silent())
+    assert held == ["once"] * 2
+    assert values(resumed) == values(whole)
+    facts, history = resumed.runs()[1].facts(), resumed.runs()[1].history()
+    assert facts["seconds"] > sum(row["seconds"] for row in history)

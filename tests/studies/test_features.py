@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from tests.studies.conftest import Silent, asked
 
-from steelyard import InputError, catalog
+from steelyard import InputError, catalog, report
 from steelyard._features import last_linear
 from steelyard.data import read, read_pairs
 from steelyard.studies.compare import compare
@@ -56,9 +56,20 @@ def test_a_refit_starts_from_the_plain_run_or_trains_the_same_itself(table: Path
             np.testing.assert_array_equal(ours.predictions(part).logits, other.predictions(part).logits)
         plain = [row | {"seconds": 0} for row in other.history()]
         assert [row | {"seconds": 0} for row in ours.history()] == plain
-    plain_run, refit_run = with_plain.runs()[:2]
+    plain_run, refit_run = with_plain.runs()[0], smote[0]
     assert [row["seconds"] for row in refit_run.history()] == [row["seconds"] for row in plain_run.history()]
     assert refit_run.facts()["seconds"] > plain_run.facts()["seconds"]
+    ranked = [report.audit(*of).ranking for of in ((with_plain,), (alone, "smote"))]
+    assert ranked[0] == ranked[1]
+    with pytest.raises(InputError, match="took over the training of another"):  # each is kept once
+        report.audit(with_plain, "smote")
+
+
+def test_a_refit_takes_over_the_plain_run_of_its_own_settings(table: Path, tmp_path: Path) -> None:
+    methods = ["ce", "ce(lr=0.1)", "refit(lr=0.1)"]
+    _, plain, refit = compare(asked(table, methods=methods, seeds=1), tmp_path / "study", Silent()).runs()
+    assert refit.history() == plain.history()
+    assert refit.history()[0]["lr"] > 0.05
 
 
 def test_features_are_what_the_head_reads_and_can_be_compared_on(

@@ -1,36 +1,55 @@
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from steelyard import catalog
+from steelyard._checks import InputError
+from steelyard.models import Classifier
+from steelyard.studies.phases import with_controls
 from steelyard.studies.reproduce import Experiment, beside_the_paper, experiment, experiments
 
-FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=torch.nn.Linear(4, 2))
+if TYPE_CHECKING:
+    from steelyard.studies.config import Study
+
+FACTS = catalog.Facts(
+    class_counts=[60, 6], num_samples=66, model=Classifier(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+)
 
 
 @pytest.mark.parametrize("name", experiments())
 def test_every_experiment_can_be_asked_for(name: str) -> None:
     """Also: its methods exist, and whatever it holds beside a figure is among its methods."""
     asked = experiment(name)
-    full, quick = asked.studies("full"), asked.studies("quick")
+    named = {"data": "lesions", "critical": ["melanoma"]} if asked.own_data else {}
+    full, quick = asked.studies("full", **named), asked.studies("quick", **named)
     assert full.keys() == quick.keys() == asked.parts.keys()
     for part, wanted in [*full.items(), *quick.items()]:
         for method in wanted.methods:
             if "batch-mean" not in str(method):  # which warns
                 catalog.method(method, FACTS)
         words = {str(method) for method in wanted.methods}
-        assert "ce" in words, "no comparison goes without the plain method"
+        plain = "bce" if name.startswith("alm") else "ce"  # the same for two classes
+        assert plain in words, "no comparison goes without the plain method"
+        assert with_controls(wanted) == wanted, "nor a method in phases without its controls"
         assert "single-scale" in words or not name.startswith("two-scale"), "the paper's own baseline"
         assert part in asked.parts
-    for figure in asked.figures:
+    for figure in asked.all_figures:
         methods = {str(method) for method in full[figure.part].methods}
         assert set(figure.among) <= methods if figure.among else figure.method in methods
         assert not figure.minus or figure.minus in methods
         assert 0 <= figure.value <= 1
-    assert sum(s.seeds for s in quick.values()) < sum(s.seeds for s in full.values())
+        assert set(re.findall(r"ensemble|thinned test", figure.row)) <= rows_of(full[figure.part])
+    assert sum(len(s.runs()) for s in quick.values()) < sum(len(s.runs()) for s in full.values())
+
+
+def rows_of(study: Study) -> set[str]:
+    """What follows a method's word in some row of the table."""
+    asked = {"ensemble": study.ensemble, "thinned test": study.data.thinned_test}
+    return {row for row, there in asked.items() if there}
 
 
 def rows(split: str, **values: list[float]) -> list[dict[str, Any]]:
@@ -74,3 +93,56 @@ def test_a_part_may_change_more_at_the_quick_scale() -> None:
     quick = asked.studies("quick")["wrn-28-2"]
     assert quick.model.params == {"depth": 10, "width": 1}
     assert (quick.training.epochs, quick.training.milestones) == (5, (0.3, 0.6))
+
+
+def test_a_table_of_a_paper_is_its_figures_row_by_row() -> None:
+    table = {
+        "place": "table 9", "part": "p", "row": ", ensemble", "measures": ["accuracy", "auc"],
+        "values": {"bce": [0.5, [0.9, 0.02]], "alm(delta=2)": [0.6, 0.8]},
+    }  # fmt: skip
+    asked = Experiment.model_validate(
+        {"title": "", "source": "", "study": {}, "quick": {}, "parts": {"p": {}}, "tables": [table]}
+    )
+    found = [(f.method, f.row, f.measure, f.value, f.spread, f.place, f.part) for f in asked.all_figures]
+    assert found == [
+        ("bce", ", ensemble", "accuracy", 0.5, None, "table 9", "p"),
+        ("bce", ", ensemble", "auc", 0.9, 0.02, "table 9", "p"),
+        ("alm(delta=2)", ", ensemble", "accuracy", 0.6, None, "table 9", "p"),
+        ("alm(delta=2)", ", ensemble", "auc", 0.8, None, "table 9", "p"),
+    ]
+
+
+def test_a_figure_of_an_ensemble_stands_beside_that_of_any_size() -> None:
+    table = {"place": "", "row": ", ensemble", "measures": ["accuracy"], "values": {"bce": [0.5]}}
+    asked = Experiment.model_validate(
+        {"title": "", "source": "", "study": {}, "quick": {}, "tables": [table]}
+    )
+    whole, single = rows("test", **{"bce, ensemble of 4": [0.7]}), rows("test", bce=[0.1, 0.2])
+    (found,) = beside_the_paper(asked, {"": [*whole, *single]})
+    assert (found["ours"], found["n"]) == (pytest.approx(0.7), 1)
+
+
+def test_the_tables_of_the_constraint_are_those_of_the_paper() -> None:
+    """Some cells, read from the paper by eye."""
+    asked = experiment("alm-cifar10")
+    cells = {(f.place, f.part, f.method, f.measure): (f.value, f.spread) for f in asked.all_figures}
+    assert len(cells) == 9 * 17 * 4 + 3 * 17
+    two, nineteen = "airplane-automobile-2", "airplane-automobile-19"
+    assert cells["table 2", two, "bce", "fpr_at_tpr[1]"] == (0.691, None)
+    assert cells["table 2", nineteen, "alm(mu=0.3, rho=4, delta=1)", "auc"] == (0.9321, None)
+    assert cells["table 4", nineteen, "mbauc", "auc"] == (0.8603, 0.036)
+    worst = "alm(mu=0.2, rho=3, delta=1.5, loss=msfe)"
+    assert cells["table 5", "frog-horse-19", worst, "fpr_at_tpr[0.9]"] == (0.314, None)
+    assert cells["table 6", two, "alm(mu=0.2, rho=4, delta=2)", "fpr_at_tpr[0.95]"] == (0.2, None)
+
+
+def test_an_experiment_on_data_of_ones_own_asks_for_them() -> None:
+    asked = experiment("alm-folder")
+    with pytest.raises(InputError, match="--data FOLDER and --critical CLASS"):
+        asked.studies("quick")
+    study = asked.studies("full", data="lesions", critical=["melanoma"])[""]
+    assert (study.data.source, study.critical, study.training.monitor) == (
+        "lesions",
+        ("melanoma",),
+        "val_auc",
+    )

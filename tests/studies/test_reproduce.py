@@ -25,3 +25,13 @@ def test_a_papers_difference_is_compared_with_the_mean_of_paired_differences() -
     assert itself["ours"] == pytest.approx(0.6)
     assert absent["n"] == 0
     assert absent["ours"] is None
+
+
+def test_a_user_may_ask_for_other_methods_and_seeds_and_keeps_the_papers_other_settings() -> None:
+    paper = {"data": {"source": "digits"}, "methods": ["ce", "focal"], "seeds": 5, "training": {"epochs": 7}}
+    asked = Experiment.model_validate({"title": "t", "source": "s", "study": paper, "quick": {"seeds": 2}})
+    (mine,) = asked.studies("full", seeds=3, methods=None).values()
+    assert (mine.seeds, [str(method) for method in mine.methods]) == (3, ["ce", "focal"])
+    assert mine.training.epochs == 7
+    (mine,) = asked.studies("quick", methods=["low(lam=1)"]).values()
+    assert (mine.seeds, [str(method) for method in mine.methods]) == (2, ["low(lam=1)"])

@@ -15,7 +15,7 @@ from steelyard.losses import CrossEntropy
 from steelyard.models import MODELS
 from steelyard.objective import Objective
 from steelyard.recipe import Recipe
-from steelyard.training import WeightRecorder, fit, predict
+from steelyard.training import SampleRecorder, fit, predict
 from steelyard.weighting import ImportanceSampling, Weighting
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def test_a_killed_training_goes_on_to_the_same_numbers(
 ) -> None:
     recipe = Recipe(epochs=5, lr=0.01)
 
-    def train(saved: Path, kill_at: int | None = None) -> tuple[nn.Module, WeightRecorder, Objective]:
+    def train(saved: Path, kill_at: int | None = None) -> tuple[nn.Module, SampleRecorder, Objective]:
         def stop(row: dict[str, float]) -> None:
             if row["epoch"] == kill_at:
                 raise Killed
 
         model, objective = network(), method(word, FACTS)
-        recorder = WeightRecorder(torch.arange(50) % 3, 3)
+        recorder = SampleRecorder(torch.arange(50) % 3, 3, weighted=True)
         fit(model, objective, make_batches(), recipe, recorder=recorder, saved=saved, on_epoch=stop)
         return model, recorder, objective
 

@@ -13,7 +13,7 @@ from steelyard.models import MODELS
 from steelyard.objective import LOW, Objective, TwoScale
 from steelyard.recipe import Recipe
 from steelyard.records import Signal
-from steelyard.training import NotFiniteError, WeightRecorder, fit, predict
+from steelyard.training import NotFiniteError, SampleRecorder, fit, predict
 from steelyard.training.checkpoint import Row
 from steelyard.weighting import Weighting
 
@@ -63,8 +63,8 @@ def test_a_killed_training_goes_on_to_the_same_numbers(
     recipe = Recipe.model_validate({"epochs": 5, "optimizer": optimizer, "keep": "best", "monitor": "val_x"})
     target = torch.arange(50) % 3
 
-    def train(saved: Path, kill_at: int | None = None) -> tuple[nn.Module, WeightRecorder, list[Row]]:
-        model, recorder = network(), WeightRecorder(target, 3)
+    def train(saved: Path, kill_at: int | None = None) -> tuple[nn.Module, SampleRecorder, list[Row]]:
+        model, recorder = network(), SampleRecorder(target, 3, weighted=True)
         values = iter([0.1, 0.5, 0.4, 0.5, 0.2])
 
         def stop(row: Row) -> None:

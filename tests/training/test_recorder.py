@@ -18,7 +18,7 @@ def test_figures_are_those_of_a_plain_list_of_weights(tmp_path: Path) -> None:
         per_class.append(defaultdict(list))
         order = torch.randperm(18, generator=generator)  # samples 18 and 19 are never seen
         for index in order.split(5):
-            weight = torch.rand(len(index), generator=generator)
+            weight = (torch.rand(len(index), generator=generator) - 0.3).clamp_min(0)
             recorder.record(Batch(torch.empty(0), target[index], index), weight)
             for i, w in zip(index.tolist(), weight.tolist(), strict=True):
                 seen[i].append(w)
@@ -35,6 +35,13 @@ def test_figures_are_those_of_a_plain_list_of_weights(tmp_path: Path) -> None:
         spreads = [[np.std(epoch[c]) for c in range(3)] for epoch in per_class]
         np.testing.assert_allclose(file["class_mean"], means, rtol=1e-5)
         np.testing.assert_allclose(file["class_sd"], spreads, rtol=1e-4)
+        np.testing.assert_array_equal(file["percent"], [5, 25, 50, 75, 95, 100])
+        for epoch, found, zero in zip(per_class, file["percentile"], file["share_zero"], strict=True):
+            weights = np.concatenate([epoch[c] for c in range(3)]).astype(np.float32)
+            expected = np.percentile(weights, file["percent"], method="inverted_cdf")
+            np.testing.assert_array_equal(found, expected)
+            assert zero == np.float32((weights == 0).mean())
+            assert 0 < zero < 1
 
 
 def test_state_dict_restores_any_number_of_epochs() -> None:
@@ -46,4 +53,6 @@ def test_state_dict_restores_any_number_of_epochs() -> None:
     fresh = WeightRecorder(target, 2)
     fresh.load_state_dict(recorder.state_dict())
     assert torch.equal(fresh.epochs, recorder.epochs)
+    assert torch.equal(fresh.distributions, recorder.distributions)
+    assert fresh.distributions.tolist() == [[0, 0.5, 0.5, 0.5, 1.5, 1.5, 1.5]] * 3
     assert torch.equal(fresh.count, torch.tensor([3.0, 3.0]))

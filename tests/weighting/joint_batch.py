@@ -10,17 +10,20 @@ import torch
 from torch import nn
 
 from steelyard import LOW, Objective
-from steelyard.losses import CrossEntropy
+from steelyard.losses import CrossEntropy, LargeMargin
+from steelyard.models import MarginHead
 from steelyard.weighting import ExponentiatedWeighting, SelfPacedWeighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OBJECTIVES: dict[str, Callable[[], Objective]] = {
-    "ce": lambda: Objective(CrossEntropy()),
-    "low": lambda: LOW(lam=0.1),
-    "exponentiated": lambda: Objective(CrossEntropy(), ExponentiatedWeighting()),
-    "self-paced": lambda: Objective(CrossEntropy(), SelfPacedWeighting("linear", quantile=0.7)),
+OBJECTIVES: dict[str, Callable[[nn.Module], Objective]] = {
+    "ce": lambda _: Objective(CrossEntropy()),
+    "low": lambda _: LOW(lam=0.1),
+    "exponentiated": lambda _: Objective(CrossEntropy(), ExponentiatedWeighting()),
+    "self-paced": lambda _: Objective(CrossEntropy(), SelfPacedWeighting("linear", quantile=0.7)),
+    "large-margin": lambda model: Objective(LargeMargin(model, margin=2)),
+    "low over large-margin": lambda model: LOW(LargeMargin(model, margin=2), lam=0.1),
 }
 SHARES = {0: slice(0, 7), 1: slice(7, 10)}  # of the joint batch: unequal on purpose
 
@@ -30,12 +33,12 @@ def step(rows: slice, kind: str, *, parallel: bool) -> tuple[list[float], list[f
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(10, 4, dtype=torch.float64, generator=generator)
     target = torch.randint(3, (10,), generator=generator)
-    model = nn.Linear(4, 3, dtype=torch.float64)
+    model = MarginHead(4, 3).double()
     with torch.no_grad():
         model.weight.copy_(torch.randn(3, 4, dtype=torch.float64, generator=generator))
         model.bias.zero_()
     network = nn.parallel.DistributedDataParallel(model) if parallel else model
-    terms = OBJECTIVES[kind]().terms(network(x[rows]), target[rows])
+    terms = OBJECTIVES[kind](model).terms(network(x[rows]), target[rows])
     terms.total.backward()
     assert model.weight.grad is not None
     return model.weight.grad.flatten().tolist(), terms.weight.tolist()

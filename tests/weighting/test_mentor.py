@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steelyard import InputError, Objective
 from steelyard.losses import CrossEntropy
-from steelyard.records import Signal
+from steelyard.records import Seen, Signal
 from steelyard.weighting import MentorNetWeighting
 
 
@@ -85,6 +85,33 @@ def test_it_learns_from_data_which_labels_to_trust() -> None:
     assert not any(p.requires_grad for p in mentor.parameters())
 
 
+def test_a_rehearsal_is_learned_with_the_quantile_of_its_time() -> None:
+    """Against fit_on with distances to a quantile that is followed by hand."""
+    generator = torch.Generator().manual_seed(0)
+    seen = []
+    for step in range(30):
+        trusted = torch.rand(40, generator=generator) < 0.7
+        loss = torch.rand(40, generator=generator) * torch.where(trusted, 1.0, 3.0)
+        seen.append(Seen(loss, torch.randint(3, (40,), generator=generator), trusted, step / 30))
+    value, distance = seen[0].loss.quantile(0.6), []
+    for one in seen:
+        value = 0.9 * value + 0.1 * one.loss.quantile(0.6)
+        distance.append(one.loss - value)
+    learned, by_hand = (MentorNetWeighting(3, quantile=0.6, clean=0.1) for _ in range(2))
+    learned.learn(seen)
+    loss, target, trusted = (
+        torch.cat([getattr(s, name) for s in seen]) for name in ("loss", "target", "trusted")
+    )
+    progress = torch.tensor([s.progress for s in seen for _ in range(40)])
+    by_hand.fit_on(loss, torch.cat(distance), target, progress, trusted)
+    for one, other in zip(learned.mentor.parameters(), by_hand.mentor.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0.02)
+    trust = learned.mentor(loss, torch.cat(distance), target, progress).sigmoid()
+    assert trust[loss > 1.2].max() < 0.3
+    assert trust[loss < 0.5].mean() > 0.6
+    assert learned.recent.value.isnan(), "the rehearsal's quantile is not that of the training"
+
+
 def test_the_objective_compiles_after_the_burn_in(mentor: MentorNetWeighting) -> None:
     mentor.start_epoch(5, 10)
     objective = Objective(CrossEntropy(), mentor).eval()
@@ -102,3 +129,5 @@ def test_bad_settings_are_refused() -> None:
         MentorNetWeighting(3, width=-1)
     with pytest.raises(InputError, match=r"burn_in must lie between 0 and 1, got 1\.5"):
         MentorNetWeighting(3, burn_in=1.5)
+    with pytest.raises(InputError, match=r"clean must lie between 0 and 1, got 1\.5"):
+        MentorNetWeighting(3, clean=1.5)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from steelyard.cli.verbs import AsJson, Device, app, show_figures
+from steelyard.cli import answers
+from steelyard.cli.verbs import AsJson, Device, app
 
 Model = Annotated[Path, typer.Argument(help="folder of `steelyard train`, or of one run of a comparison")]
 
@@ -50,4 +51,4 @@ def verify(
         "folds": len(found.accuracy.fold_accuracy),
         "pairs": found.pairs,
     }
-    show_figures(figures, as_json)
+    answers.figures(figures, as_json)

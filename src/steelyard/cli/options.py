@@ -26,7 +26,7 @@ _PARTS: dict[str, tuple[str | None, type[Frozen]]] = {
     "Training": ("training", Recipe),
 }
 _LISTS = ("classes", "critical", "methods", "milestones")
-_POSITIONAL = ("source",)
+_NO_OPTIONS = ("data", "training", "source", "tested")
 
 
 def study_options(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -80,7 +80,7 @@ def _fields() -> list[tuple[str, str, FieldInfo]]:
         (panel, name, info)
         for panel, (_, model) in _PARTS.items()
         for name, info in model.model_fields.items()
-        if name not in ("data", "training", *_POSITIONAL)
+        if name not in _NO_OPTIONS
     ]
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from steelyard.catalog import phases
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -43,13 +45,13 @@ class Watcher:
         self.total = len(missing)
         said = f"{self.total} runs to train" + (f", {there} are there already" if there else "")
         self.console.print(said, highlight=False)
-        self.bars.update(self.task, total=self.total * self.epochs)
+        self.bars.update(self.task, total=self.total)
         self.bars.start()
 
     def epoch(self, run: Run, row: dict[str, float]) -> None:
         """Move the bar."""
         figure = f"{self.monitor} {row[self.monitor]:.3f}" if self.monitor in row else ""
-        done = self.count * self.epochs + row["epoch"]
+        done = self.count + row["epoch"] / (self.epochs * len(phases(run.method)))
         name = f"{run.method} seed {run.seed} epoch {row['epoch']:.0f}"
         self.bars.update(self.task, description=name, completed=done, figure=figure)
 
@@ -58,6 +60,17 @@ class Watcher:
         self.count += 1
         run = stored.run
         fold = f" fold {run.fold}" if run.fold else ""
+        fold += f" member {run.member}" if run.member is not None else ""
         end = f"failed: {stored.failure}" if stored.failure else f"{stored.facts()['seconds']:.1f} s"
         said = f"[{self.count}/{self.total}] {run.method} seed {run.seed}{fold}: {end}"
         self.console.print(said, highlight=False, markup=False)
+
+
+class TrialWatcher(Watcher):
+    """Listens to a search, whose trainings come in rounds of a few."""
+
+    def start(self, missing: list[Run], there: int) -> None:  # noqa: ARG002 - as of every listener
+        """Count the runs of one round more."""
+        self.total += len(missing)
+        self.bars.update(self.task, total=self.total * self.epochs)
+        self.bars.start()

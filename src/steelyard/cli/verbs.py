@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from steelyard import __version__
 from steelyard._checks import InputError
+from steelyard.cli import answers
 from steelyard.cli.options import study_options
 from steelyard.studies.config import Study
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
-    from steelyard.studies.store import Store
 
 app = typer.Typer(
     name="steelyard",
@@ -71,12 +65,15 @@ def compare(
     folder is not trained again.
     """
     from steelyard.studies.compare import with_baseline
+    from steelyard.studies.phases import with_controls
 
-    _reported(_trained(with_baseline(asked), out, workers, device, quiet), as_json)
+    answers.reported(
+        answers.trained(with_baseline(with_controls(asked)), out, workers, device, quiet), as_json
+    )
 
 
 @app.command()
-@study_options("methods", "seeds", "folds")
+@study_options("methods", "seeds", "folds", "ensemble")
 def train(
     asked: Study,
     method: Annotated[str, typer.Option("--method", help="a method, as in low(lam=0.1)")] = "ce",
@@ -90,12 +87,12 @@ def train(
     from steelyard.words import Word
 
     word = Word.parse(method)
-    asked = asked.model_copy(update={"methods": (word,), "seeds": 1, "folds": None})
-    store = _trained(asked, out, 1, device, quiet)
+    asked = asked.model_copy(update={"methods": (word,), "seeds": 1, "folds": None, "ensemble": None})
+    store = answers.trained(asked, out, 1, device, quiet)
     for failed in (stored.failure for stored in store.runs() if stored.failure):
         raise NotFiniteError(failed)
     rows = [row for row in store.results() if (row["split"], row["method"]) == ("test", str(word))]
-    show_figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
+    answers.figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
 
 
 @app.command()
@@ -109,6 +106,9 @@ def predict(
     at_tpr: Annotated[
         float | None, typer.Option("--at-tpr", help="sensitivity asked for, on validation")
     ] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="also by Monte-Carlo dropout; the model needs dropout")
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Write the probability of every class for each sample of DATA.
@@ -118,7 +118,15 @@ def predict(
     from steelyard.studies.predict import write_predictions
     from steelyard.words import split
 
-    count = write_predictions(model, data, out, critical=split(critical or ""), at_tpr=at_tpr, device=device)
+    count = write_predictions(
+        model,
+        data,
+        out,
+        critical=split(critical or ""),
+        at_tpr=at_tpr,
+        uncertainty=uncertainty,
+        device=device,
+    )
     typer.echo(f"{count} samples predicted: {out}")
 
 
@@ -135,7 +143,7 @@ def evaluate(
     """Measure a trained model on labelled DATA that it has not seen."""
     from steelyard.studies.predict import evaluate_on
 
-    show_figures(evaluate_on(model, data, target=target, device=device), as_json)
+    answers.figures(evaluate_on(model, data, target=target, device=device), as_json)
 
 
 @app.command("report")
@@ -155,22 +163,113 @@ def make_report(
     from steelyard import report
     from steelyard.studies.store import Store
 
+    if len(folders) == 1 and (folders[0] / "tuning.json").exists():
+        return answers.chosen(report.write_tuning(folders[0]), folders[0], as_json)
     stores = [Store(folder) for folder in folders]
     if len(stores) > 1:
         folder = out or Path("steelyard-ranks")
         table = report.ranks_table(report.write_ranks(stores, folder))
-        return _answer(table, folder, as_json)
+        return answers.answer(table, folder, as_json)
     if out is not None:
         raise InputError("--out is for the page over several comparisons; give more than one folder.")
-    return _answer(report.terminal_table(report.write(stores[0])), stores[0].folder, as_json)
+    return answers.answer(report.terminal_table(report.write(stores[0])), stores[0].folder, as_json)
 
 
 @app.command()
-def reproduce(
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a comparison")],
+    method: Annotated[
+        str | None, typer.Option("--method", help="whose runs to look at (default: the baseline)")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="rank by margin, loss or weight in training")] = "margin",
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="compare every sample with those of its own class")
+    ] = False,
+    top: Annotated[int, typer.Option("--top", min=1, help="samples that the page shows")] = 48,
+) -> None:
+    """Rank the training samples of a comparison by how likely their labels are wrong; trains nothing.
+
+    Writes audit.csv, which cleanlab can read, and the page audit.html into DIR.
+    """
+    from steelyard import report
+    from steelyard.studies.samples import keep_samples, keep_values
+    from steelyard.studies.store import Store
+
+    store = Store(folder)
+    found = report.audit(store, method, by=by, per_class=per_class)
+    rows = report.shown(found, top)
+    try:
+        keep_samples(store, rows)
+        keep_values(store, rows)
+    except (InputError, OSError) as error:
+        warnings.warn(f"the page lacks samples, the data cannot be read: {error}", stacklevel=1)
+    report.write_audit(store, found, top)
+    console = Console()
+    console.print(report.audit_table(found, rows=10))
+    for what, name in (("All samples", "audit.csv"), ("The page", "audit.html")):
+        console.print(f"{what}: {folder / name}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+@study_options("folds")
+def tune(  # noqa: PLR0913, PLR0917 - each is an option
+    asked: Study,
+    trials: Annotated[int | None, typer.Option("--trials", help="of each method (default: 20)")] = None,
+    staged: Annotated[bool, typer.Option("--staged", help="one small grid after the other")] = False,
+    trial_seeds: Annotated[int, typer.Option("--trial-seeds", help="trainings that make a trial")] = 1,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            "--search",
+            help="settings of the training to search for every method too, as in lr,clip=[1, 5], or none "
+            "(default: lr; with --staged: none)",
+        ),
+    ] = None,
+    then_compare: Annotated[
+        bool, typer.Option("--then-compare", help="compare the chosen words on fresh seeds at the end")
+    ] = False,
+    out: Out = Path("steelyard-tuning"),
+    workers: Workers = 1,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search the parameters of methods by the validation samples; test samples are not looked at.
+
+    As many trials for every method, plain cross-entropy included. What is finished in the folder is not
+    trained again.
+    """
+    from steelyard import report
+    from steelyard.cli.progress import TrialWatcher
+    from steelyard.studies import tune as tuning
+
+    if staged and trials is not None:
+        raise InputError("--staged tries all points of its grids; leave --trials out.")
+    also = search or ("none" if staged else "lr")
+    number = None if staged else tuning.TRIALS if trials is None else trials
+    how = tuning.How(number, trial_seeds, "" if also == "none" else also)
+    command = shlex.join(["steelyard", *sys.argv[1:]])
+    with TrialWatcher(Console(stderr=True, quiet=quiet), asked) as watcher:
+        found = tuning.tune(asked, out, watcher, how, workers=workers, device=device, command=command)
+    answers.chosen(report.write_tuning(out), out, as_json)
+    if then_compare:
+        answers.reported(answers.trained(found.study, out / "comparison", workers, device, quiet), as_json)
+
+
+@app.command()
+def reproduce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     name: Annotated[str, typer.Argument(metavar="STUDY", help="an experiment of a paper; `list` names them")],
     scale: Annotated[
         str, typer.Option("--scale", help="quick: an honest small version; full: as the paper")
     ] = "quick",
+    methods: Annotated[str | None, typer.Option("--methods", help="only these, as in ce,low(lam=1)")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="another number of seeds")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="your data, in place of the experiment's own")
+    ] = None,
+    critical: Annotated[
+        str | None, typer.Option("--critical", help="with --data: classes that must not be missed")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder (default: the name of the study)")] = None,
     workers: Workers = 1,
     device: Device = "auto",
@@ -179,35 +278,41 @@ def reproduce(
     """Run an experiment of a paper again and show the paper's figures beside ours."""
     from steelyard import _checks as check
     from steelyard.studies.reproduce import beside_the_paper, experiment, experiments
+    from steelyard.words import split
 
     if name == "list":
         rows = [(known, experiment(known).title, experiment(known).source) for known in experiments()]
-        return _table("Experiments", ("name", "what", "source"), rows)
+        return answers.table("Experiments", ("name", "what", "source"), rows)
     asked = experiment(name)
     check.one_of("scale", scale, ("quick", "full"))
     folder = out or Path(f"{name}-{scale}")
     results = {}
-    for part, wanted in asked.studies("full" if scale == "full" else "quick").items():
-        store = _trained(wanted, folder / part, workers, device, quiet)
-        _reported(store, as_json=False)
+    other: dict[str, Any] = {"methods": split(methods) if methods else None, "seeds": seeds, "data": data}
+    other |= {"critical": split(critical) if critical else None}
+    for part, wanted in asked.studies("full" if scale == "full" else "quick", **other).items():
+        store = answers.trained(wanted, folder / part, workers, device, quiet)
+        answers.reported(store, as_json=False)
         results[part] = store.results()
-    return _beside(beside_the_paper(asked, results))
+    return answers.beside(beside_the_paper(asked, results))
 
 
 @app.command()
 def methods() -> None:
     """List the methods that can be compared, with their parameters, and the models."""
     from steelyard import catalog
+    from steelyard.models import MODELS
 
     for title, table in (
         ("Losses", catalog.LOSSES),
+        ("Losses where a sample may have several labels", catalog.LABEL_LOSSES),
         ("Weightings (of any loss)", catalog.WEIGHTINGS),
-        ("Constraints (beside any loss)", catalog.CONSTRAINTS),
+        ("Constraints (beside any loss, after a phase of that alone)", catalog.CONSTRAINTS),
+        ("Controls (of methods in two phases)", catalog.CONTROLS),
         ("Refits (of the last layer, after plain training)", catalog.REFITS),
-        ("Models", catalog.MODELS),
+        ("Models", MODELS),
     ):
         rows = [(name, catalog.parameters(make), catalog.claim(make)) for name, make in table.items()]
-        _table(title, ("word", "parameters", "what it is"), rows)
+        answers.table(title, ("word", "parameters", "what it is"), rows)
 
 
 @datasets_app.callback()
@@ -225,7 +330,7 @@ def datasets(context: typer.Context) -> None:
             )
             for name in BUILTIN
         ]
-        _table(f"Data sets under {data_root()}", ("name", ""), rows)
+        answers.table(f"Data sets under {data_root()}", ("name", ""), rows)
 
 
 @datasets_app.command("fetch")
@@ -236,68 +341,3 @@ def fetch_dataset(
     from steelyard.data import fetch
 
     typer.echo(f"{name} is at {fetch(name)}")
-
-
-def _trained(asked: Study, out: Path, workers: int, device: str, quiet: bool) -> Store:
-    """Bring a comparison to its end and show how it goes."""
-    from steelyard.cli.progress import Watcher
-    from steelyard.studies.compare import compare as run_comparison
-
-    command = shlex.join(["steelyard", *sys.argv[1:]])
-    with Watcher(Console(stderr=True, quiet=quiet), asked) as watcher:
-        return run_comparison(asked, out, watcher, workers=workers, device=device, command=command)
-
-
-def _reported(store: Store, as_json: bool) -> None:
-    """Write the page of a comparison, with pictures of its samples, and print the answer."""
-    from steelyard import report
-    from steelyard.studies.samples import keep_samples
-
-    keep_samples(store, report.wanted(store))
-    _answer(report.terminal_table(report.write(store)), store.folder, as_json)
-
-
-def _answer(table: Table, out: Path, as_json: bool) -> None:
-    if as_json:
-        typer.echo((out / "summary.json").read_text(encoding="utf-8"))
-        return
-    console = Console()
-    console.print(table)
-    console.print(f"The page: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _beside(rows: Sequence[dict[str, Any]]) -> None:
-    """The paper's figures beside ours."""
-    shown = [
-        (
-            row["part"],
-            " minus ".join(filter(None, (row["method"], row["minus"]))),
-            row["measure"],
-            f"{row['value']:g}",
-            "not run"
-            if row["ours"] is None
-            else f"{row['ours']:.4g} ± {row['sd'] or 0:.2g} (n = {row['n']})",
-        )
-        for row in rows
-    ]
-    if shown:
-        _table("Beside the paper", ("part", "method", "measure", "paper", "ours"), shown)
-
-
-def show_figures(figures: dict[str, float], as_json: bool) -> None:
-    """Print measures, one a line or as JSON."""
-    if as_json:
-        typer.echo(json.dumps(figures))
-    else:
-        _table("", ("measure", "value"), [(name, f"{value:.4f}") for name, value in figures.items()])
-
-
-def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.box import SIMPLE
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(*columns, title=title or None, title_justify="left", box=SIMPLE)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console().print(table)

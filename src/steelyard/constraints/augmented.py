@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from steelyard import _checks as check
 from steelyard import _ranks
-from steelyard.functional import critical_scores, hinge_rank_sums, squared_hinge_rank_sums
+from steelyard.constraints.lagrangian import AugmentedLagrangian, checked_index
+from steelyard.functional import hinge_rank_sums, squared_hinge_rank_sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class AUCConstraint(nn.Module):
+class AUCConstraint(AugmentedLagrangian):
     r"""Asks every sample of a critical class to score above every other sample, by a margin.
 
     With the P positives (samples of critical classes) and N negatives of a batch and
@@ -59,15 +60,6 @@ class AUCConstraint(nn.Module):
     tensor([0., 0., 1.])
     """
 
-    critical: Tensor
-    multiplier: Tensor
-    mu: Tensor
-    last_score: Tensor
-    violations: Tensor
-    pool_score: Tensor
-    pool_label: Tensor
-    pool_next: Tensor
-
     def __init__(  # noqa: PLR0913 - each is a setting of the method
         self,
         num_samples: int,
@@ -82,24 +74,12 @@ class AUCConstraint(nn.Module):
         per: Literal["positive", "negative", "pair"] = "positive",
         memory: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(critical, mu, rho, mu_max, memory)
         self.delta = check.at_least("delta", delta, 0)
-        self.rho = check.at_least("rho", rho, 1)
-        self.mu_max = check.at_least("mu_max", mu_max, check.positive("mu", mu))
         self.lambda_max = None if lambda_max is None else check.positive("lambda_max", lambda_max)
         self.normalize = check.one_of("normalize", normalize, ("sum", "mean"))
         self.per = check.one_of("per", per, ("positive", "negative", "pair"))
-        self.memory = check.whole("memory", memory, 0)
-        self.register_buffer("critical", torch.tensor(check.class_numbers("critical", critical)))
         self.register_buffer("multiplier", torch.zeros(check.whole("num_samples", num_samples, 1)))
-        self.register_buffer("mu", torch.tensor(float(mu)))
-        self.register_buffer("last_score", torch.tensor(-torch.inf))
-        self.register_buffer(
-            "violations", torch.zeros(2)
-        )  # their sum since the last figures, and of how many steps
-        self.register_buffer("pool_score", torch.zeros(memory))
-        self.register_buffer("pool_label", torch.full((memory, 2), -1))  # positive, index; -1: empty
-        self.register_buffer("pool_next", torch.tensor(0))
 
     def forward(self, logits: Tensor, target: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
         """The penalty, and the violation: the mean over pairs of ``max(0, f_k - f_j + delta)``, no gradient.
@@ -114,7 +94,7 @@ class AUCConstraint(nn.Module):
             InputError: if shapes do not fit, or without index.
             TypeError: on logits that are no floating numbers, or targets that are.
         """
-        score, label, _ = self._rows(logits, target, index)
+        score, label, _ = self._rows(logits, target, checked_index(logits, target, index))
         hinge, square, share = self._hinges(score, label)
         multiplier = self.multiplier.gather(0, label[:, 1].clamp_min(0)).to(hinge)
         penalty = share * (self.mu / 2 * square + multiplier * hinge).sum()
@@ -125,7 +105,7 @@ class AUCConstraint(nn.Module):
     @torch.no_grad()
     def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None) -> None:
         """Let the multipliers of the batch grow by what the penalty saw, and keep the batch's scores."""
-        score, label, batch = self._rows(logits, target, index)
+        score, label, batch = self._rows(logits, target, checked_index(logits, target, index))
         hinge, _, share = self._hinges(score, label)
         self.violations += torch.stack([share * hinge.sum(), share.new_ones(())])
         score, label, hinge = score[:batch], label[:batch], hinge[:batch].to(self.multiplier)
@@ -136,43 +116,7 @@ class AUCConstraint(nn.Module):
         if self.lambda_max is not None:
             self.multiplier.clamp_(max=self.lambda_max)
         if self.memory:
-            self._remember(score[-self.memory :], label[-self.memory :])
-
-    @torch.no_grad()
-    def after_validation(self, score: float) -> None:
-        """Raise ``mu`` where ``score``, larger is better, is below that of the validation before."""
-        factor = torch.where(score < self.last_score, self.rho, 1.0)
-        self.mu.mul_(factor).clamp_(max=self.mu_max)
-        self.last_score.fill_(score)
-
-    def figures(self) -> dict[str, float]:
-        """``mu``, the mean multiplier above 0 and the mean violation since the last call, for the history."""
-        total, steps = self.violations.unbind()
-        multiplier = self.multiplier.sum() / self.multiplier.count_nonzero().clamp_min(1)
-        values = torch.stack([self.mu, multiplier, total / steps.clamp_min(1)]).tolist()
-        self.violations.zero_()
-        return dict(zip(("mu", "multiplier", "violation"), values, strict=True))
-
-    def _rows(self, logits: Tensor, target: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor, int]:
-        """Scores (M,) and labels (M, 2), positive and index, of the joint batch, then of the pool.
-
-        Also the number of those of the joint batch. The gradient flows to this rank's own scores.
-        """
-        index = _checked(logits, target, index)
-        if logits.ndim > target.ndim:
-            score, positive = critical_scores(logits, target, self.critical)
-        else:
-            score, positive = logits, target.bool()
-        score, label = score.flatten(), torch.stack([positive.long().flatten(), index.long().flatten()], 1)
-        if self.training:
-            scores, own = _ranks.joint_rows(score)
-            score = torch.cat([scores[: own.start], score, scores[own.stop :]])
-            label, _ = _ranks.joint_rows(label)
-        batch = len(score)
-        if self.memory:
-            score = torch.cat([score, self.pool_score.to(score)])
-            label = torch.cat([label, self.pool_label])
-        return score, label, batch
+            self._remember(score, label)
 
     def _hinges(self, score: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What each anchor violates and its square, (M,), 0 elsewhere; and the factor of their sums."""
@@ -190,37 +134,6 @@ class AUCConstraint(nn.Module):
     def _is_anchor(self, label: Tensor) -> Tensor:
         return label[:, 0] == (self.per != "negative")
 
-    def _remember(self, score: Tensor, label: Tensor) -> None:
-        place = (self.pool_next + torch.arange(len(score), device=score.device)) % self.memory
-        self.pool_score.index_copy_(0, place, score.to(self.pool_score))
-        self.pool_label.index_copy_(0, place, label)
-        self.pool_next.add_(len(score)).remainder_(self.memory)
-
     def extra_repr(self) -> str:
         """The settings."""
         return f"delta={self.delta}, rho={self.rho}, normalize={self.normalize!r}, per={self.per!r}"
-
-
-def _checked(logits: Tensor, target: Tensor, index: Tensor | None) -> Tensor:
-    """The index of each sample, in the shape of ``target``; looks at no value."""
-    if logits.shape != target.shape and logits.shape[:1] + logits.shape[2:] != target.shape:
-        raise check.InputError(
-            "expected logits (N, C, ...) and target (N, ...), or scores and target of the same shape, "
-            f"got {tuple(logits.shape)} and {tuple(target.shape)}."
-        )
-    if not logits.is_floating_point() or target.is_floating_point():
-        raise TypeError(
-            "expected logits of a floating type and target of class numbers (int64), "
-            f"got {logits.dtype} and {target.dtype}."
-        )
-    if index is None or index.shape not in (target.shape, target.shape[:1]):
-        got = "none" if index is None else str(tuple(index.shape))
-        raise check.InputError(
-            "AUCConstraint keeps a multiplier for each training sample: expected index, their rows in the "
-            f"training set, of shape {tuple(target.shape[:1])}, got {got}."
-        )
-    return (
-        index.view(-1, *[1] * (target.ndim - index.ndim)).expand(target.shape)
-        if index.ndim < target.ndim
-        else index
-    )

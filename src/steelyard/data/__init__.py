@@ -3,6 +3,7 @@
 from steelyard.data.augment import AUGMENTATIONS, augmentation, crop, flip, vflip
 from steelyard.data.batches import Batches
 from steelyard.data.builtin import BUILTIN, data_root
+from steelyard.data.colour import COLOURS, shades_of_grey
 from steelyard.data.dataset import Dataset, Table
 from steelyard.data.download import SOURCES, fetch
 from steelyard.data.encoding import Encoding, ImageEncoding, TableEncoding, fit_encoding
@@ -15,6 +16,7 @@ from steelyard.data.splits import Split, split
 __all__ = [
     "AUGMENTATIONS",
     "BUILTIN",
+    "COLOURS",
     "IMBALANCES",
     "SOURCES",
     "Batches",
@@ -35,6 +37,7 @@ __all__ = [
     "imbalance",
     "read",
     "read_pairs",
+    "shades_of_grey",
     "split",
     "vflip",
 ]

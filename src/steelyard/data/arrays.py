@@ -22,7 +22,10 @@ Arrays = dict[str, "NDArray[Any]"]  # by lower-case name
 
 
 def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) -> Dataset:
-    """The arrays at ``path``: X (N, D) is a table, X with two or three more axes images.
+    """The arrays at ``path``: X (N, D) is a table, X with more axes images or volumes.
+
+    y (N,) holds a class per sample. With several columns, y (N, L) of 0 and 1, it holds several labels per
+    sample, and ``classes`` names the columns.
 
     Further arrays are optional: ``classes`` (names by class number), ``group`` or the one that ``group``
     names, ``split`` (train, val or test). Those of parts are called ``X_train`` or ``train_images``,
@@ -35,23 +38,22 @@ def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) 
     if group is not None:
         one_of("group array", group.lower(), arrays)
     x, y = arrays["x"], arrays.get("y", np.full(len(arrays["x"]), -1))
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    if y.shape != (len(x),):
+    y = _without_empty_axis(y) if labelled else np.full(len(x), -1)
+    if y.shape[:1] != (len(x),) or y.ndim > 2:
         raise InputError(f"{path}: expected y of shape ({len(x)},) for X of shape {x.shape}, got {y.shape}.")
-    names = arrays.get("classes")
-    target, classes = (
-        _classes(path, y, None if names is None else names.tolist()) if labelled else (y * 0 - 1, ())
-    )
+    names = arrays["classes"].tolist() if "classes" in arrays else None
+    of_target = _labels if y.ndim == 2 else _classes
+    target, classes = of_target(path, y, names) if labelled else (y, ())
     group_of = arrays.get((group or "group").lower())
     part = part_names(arrays["split"], f"{path}, split") if "split" in arrays else None
     return Dataset(
         path.stem,
-        _table(path, x) if x.ndim == 2 else _images(path, x),
+        _inputs(path, x),
         torch.from_numpy(target),
         classes,
         group=None if group_of is None else group_numbers(group_of, f"{path}, group"),
         part=np.full(len(x), "", dtype="<U5") if part is None else part,
-        notes=("float images rounded to 8 bits",) if x.ndim > 2 and x.dtype.kind == "f" else (),
+        notes=_notes(x),
     )
 
 
@@ -78,18 +80,40 @@ def _joined(path: Path, arrays: Arrays, *, labelled: bool) -> Arrays:
         if x is None or (y is None and labelled):
             continue
         parts["x"].append(x)
-        parts["y"] += [] if y is None else [y.reshape(-1)]
+        parts["y"] += [] if y is None else [_without_empty_axis(y)]
         parts["split"].append(np.full(len(x), part))
     if not parts["x"]:
         raise InputError(
             f"{path}: expected arrays X and y (or X_train, y_train, X_test, y_test), "
             f"got {', '.join(arrays) or 'none'}."
         )
-    if len({x.shape[1:] for x in parts["x"]}) > 1:
-        raise InputError(
-            f"{path}: expected the parts of X to agree in shape, got {[x.shape for x in parts['x']]}."
-        )
+    for kind in needed:
+        if len({array.shape[1:] for array in parts[kind]}) > 1:
+            shapes = [array.shape for array in parts[kind]]
+            name = "X" if kind == "x" else kind
+            raise InputError(f"{path}: expected the parts of {name} to agree in shape, got {shapes}.")
     return arrays | {kind: np.concatenate(found) for kind, found in parts.items() if found}
+
+
+def _without_empty_axis(y: NDArray[Any]) -> NDArray[Any]:
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _labels(
+    path: Path, y: NDArray[Any], names: list[Any] | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """(N, L) of 0 and 1, and the names of the L labels."""
+    if y.dtype.kind not in "fiub" or not np.isin(y, (0, 1)).all():
+        raise InputError(
+            f"{path}: expected y of shape ({len(y)},), or labels of 0 and 1 in its {y.shape[1]} columns, "
+            "got other values."
+        )
+    if (y.sum(axis=1) == 1).all():
+        raise InputError(
+            f"{path}: every row of y holds exactly one 1, which is one class per sample; "
+            "give class numbers, y.argmax(axis=1)."
+        )
+    return y.astype(np.int64), tuple(map(str, names or [f"label{column}" for column in range(y.shape[1])]))
 
 
 def _classes(
@@ -112,6 +136,35 @@ def _classes(
     return labels, known
 
 
+def _inputs(path: Path, x: NDArray[Any]) -> Table | Tensor:
+    if x.ndim == 2:
+        return _table(path, x)
+    return _volumes(path, x) if _is_volume(x) else _images(path, x)
+
+
+def _notes(x: NDArray[Any]) -> tuple[str, ...]:
+    if x.ndim == 2:
+        return ()
+    if _is_volume(x):
+        depth, height, width = x.shape[-3:]
+        return (f"volumes of {depth} slices of {height} x {width}",)
+    return ("float images rounded to 8 bits",) if x.dtype.kind == "f" else ()
+
+
+def _is_volume(x: NDArray[Any]) -> bool:
+    """Whether X holds volumes: of four axes none may be so short that it is one of channels."""
+    return x.ndim == 5 or (x.ndim == 4 and min(x.shape[1:]) >= 4)
+
+
+def _volumes(path: Path, x: NDArray[Any]) -> Tensor:
+    """(N, C, D, H, W) from (N, D, H, W) or (N, C, D, H, W): uint8 as it is, other numbers as float32."""
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"{path}: expected X of numbers, got {x.dtype}.")
+    _finite(path, x)
+    kept = x if x.dtype == np.uint8 else x.astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(kept if x.ndim == 5 else kept[:, None]))
+
+
 def _table(path: Path, x: NDArray[Any]) -> Table:
     if x.dtype.kind not in "fiub":
         raise InputError(f"{path}: expected X of numbers, got {x.dtype}; give texts as a .csv or .parquet.")
@@ -127,8 +180,9 @@ def _images(path: Path, x: NDArray[Any]) -> Tensor:
         x = x.transpose(0, 3, 1, 2)
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         raise InputError(
-            f"{path}: expected X of shape (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W) "
-            f"with C 1 or 3, got {x.shape}."
+            f"{path}: expected X of shape (N, D), volumes (N, C, D, H, W), or (N, D, H, W) of at least 4 "
+            "voxels along each axis, or images (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, "
+            f"got {x.shape}."
         )
     if x.dtype.kind not in "fiub":
         raise InputError(f"{path}: expected X of numbers, got {x.dtype}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,7 +61,8 @@ class Batches:
         if not len(self.rows):
             raise InputError("expected rows to make batches of, got none.")
         if self.augment is not None and len(self.encoding.shape) != 3:
-            raise InputError("augmentation changes images, the data is a table; leave it out.")
+            kind = "a table" if len(self.encoding.shape) == 1 else "volumes"
+            raise InputError(f"augmentation changes images, the data is {kind}; leave it out.")
         self.device = torch.device(self.device)
         self.target = self.target.to(self.device)
         if isinstance(self.x, Tensor):
@@ -86,6 +87,10 @@ class Batches:
         begins with the samples that it would have without candidates.
         """
         self._presample = presample
+
+    def plain(self) -> Batches:
+        """The same samples, each once, in the order of the rows and not augmented."""
+        return replace(self, shuffle=False, augment=None)
 
     def generator(self) -> torch.Generator:
         """Random numbers on the device for choices among this epoch's samples: of seed and epoch alone."""

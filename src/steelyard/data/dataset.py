@@ -45,7 +45,9 @@ class Table:
 class Dataset:
     """Samples, their classes and what the source says of them.
 
-    A data set without labels, as one has it for prediction, has no ``classes`` and targets of -1.
+    A data set without labels, as one has it for prediction, has no ``classes`` and targets of -1. Where a
+    sample may have several labels (multi-label), ``target`` is (N, L) of 0 and 1, and ``classes`` names the
+    labels.
 
     >>> x = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     >>> data = Dataset("toy", x, torch.tensor([0, 1, 1]), ("ok", "rare"))
@@ -56,8 +58,8 @@ class Dataset:
     """
 
     name: str
-    x: Tensor | ImageFiles | Table  # images (N, C, H, W) uint8, or columns
-    target: Tensor  # (N,) int64
+    x: Tensor | ImageFiles | Table  # images (N, C, H, W) uint8, volumes (N, C, D, H, W), or columns
+    target: Tensor  # (N,) int64, or (N, L) int64
     classes: tuple[str, ...]
     group: NDArray[np.int64] | None = None  # (N,) samples of one group (patient, lesion) belong together
     part: NDArray[np.str_] = field(
@@ -79,7 +81,9 @@ class Dataset:
             raise InputError(
                 f"{self.name}: x, target, group, part and sample differ in length: {lengths | {len(self)}}."
             )
-        if self.classes:
+        if self.multilabel:
+            self._check_label_columns()
+        elif self.classes:
             self._check_labels()
 
     def __len__(self) -> int:
@@ -87,16 +91,30 @@ class Dataset:
 
     @property
     def is_image(self) -> bool:
-        """Whether ``x`` holds images rather than columns."""
+        """Whether ``x`` holds images, flat ones or volumes, rather than columns."""
         return not isinstance(self.x, Table)
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether a sample may have several labels."""
+        return self.target.ndim == 2
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether ``x`` holds volumes."""
+        return isinstance(self.x, Tensor) and self.x.ndim == 5
+
     def counts(self, rows: Rows | None = None) -> Rows:
-        """(C,) samples of each class, among ``rows`` or all."""
+        """(C,) samples of each class, or (L,) that have each label, among ``rows`` or all."""
         target = self.target.numpy() if rows is None else self.target.numpy()[rows]
+        if self.multilabel:
+            return np.asarray(target.sum(axis=0), dtype=np.int64)
         return np.bincount(target, minlength=len(self.classes))
 
     def select_classes(self, names: Sequence[str]) -> Dataset:
         """Only the samples of the classes ``names``, labelled 0, 1, ... in that order.
+
+        Of labels only the columns of ``names``, with all samples.
 
         Raises:
             InputError: if a name is unknown or given twice.
@@ -105,6 +123,9 @@ class Dataset:
             one_of("class", name, self.classes)
         if len(set(names)) != len(names):
             raise InputError(f"expected each class once, got {', '.join(names)}.")
+        if self.multilabel:
+            columns = [self.classes.index(name) for name in names]
+            return replace(self, target=self.target[:, columns], classes=tuple(names))
         label = np.full(len(self.classes), -1)
         label[[self.classes.index(name) for name in names]] = range(len(names))
         target = label[self.target.numpy()]
@@ -119,6 +140,15 @@ class Dataset:
             part=self.part[rows],
             sample=[self.sample[row] for row in rows.tolist()],
         )
+
+    def _check_label_columns(self) -> None:
+        if self.target.shape[1] != len(self.classes) or len(set(self.classes)) != len(self.classes):
+            raise InputError(
+                f"{self.name}: expected a name of its own for each of the {self.target.shape[1]} labels, "
+                f"got {', '.join(self.classes) or 'none'}."
+            )
+        if not torch.isin(self.target, torch.tensor([0, 1])).all():
+            raise InputError(f"{self.name}: expected labels of 0 and 1, got other values.")
 
     def _check_labels(self) -> None:
         present = self.counts() > 0

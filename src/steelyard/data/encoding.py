@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from steelyard._checks import InputError, one_of
+from steelyard.data.colour import COLOURS
 from steelyard.data.dataset import Dataset, Rows, Table
 from steelyard.data.images import ImageFiles
 from steelyard.data.labels import missing
@@ -30,6 +32,7 @@ class Encoding(ABC):
     """What a model must know of the data that it was trained on, to be given other data."""
 
     classes: tuple[str, ...]
+    multilabel: bool = False  # whether a sample may have several of ``classes``
 
     @property
     @abstractmethod
@@ -51,9 +54,21 @@ class Encoding(ABC):
     def target(self, dataset: Dataset) -> Tensor:
         """(N,) class numbers as in training, whichever of its classes ``dataset`` has; -1 without labels.
 
+        Of a training with several labels per sample, (N, L); ``dataset`` must have all of its labels.
+
         Raises:
-            InputError: if ``dataset`` has a class that training had not.
+            InputError: if ``dataset`` has a class that training had not, or lacks a label.
         """
+        if dataset.classes and dataset.multilabel != self.multilabel:
+            kinds = ("one class", "several labels")
+            raise InputError(
+                f"{dataset.name}: expected {kinds[self.multilabel]} per sample, as in training, "
+                f"got {kinds[dataset.multilabel]}."
+            )
+        if self.multilabel:
+            if not dataset.classes:
+                return dataset.target[:, None].expand(-1, len(self.classes))
+            return dataset.select_classes(self.classes).target
         number = [self.classes.index(one_of("class", name, self.classes)) for name in dataset.classes]
         return torch.tensor([*number, -1])[dataset.target]  # the last one answers to -1
 
@@ -70,11 +85,15 @@ class Encoding(ABC):
         """The encoding that :meth:`to_json` wrote; executes no code."""
         fields: dict[str, Any] = json.loads(text)
         kind = fields.pop("kind")
-        fields["classes"] = tuple(fields["classes"])
+        common: dict[str, Any] = {
+            "classes": tuple(fields.pop("classes")),
+            "multilabel": fields.pop("multilabel", False),
+        }
         if kind == ImageEncoding.__name__:
-            return ImageEncoding(**{name: tuple(value) for name, value in fields.items()})
+            lists: dict[str, Any] = {name: tuple(fields[name]) for name in ("size", "mean", "std")}
+            return ImageEncoding(**common, **lists, colour=fields.get("colour"))
         return TableEncoding(
-            classes=fields["classes"],
+            **common,
             numbers=tuple(NumberColumn(**column) for column in fields["numbers"]),
             texts=tuple(TextColumn(c["name"], tuple(c["categories"])) for c in fields["texts"]),
         )
@@ -82,36 +101,40 @@ class Encoding(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEncoding(Encoding):
-    """Images: (x / 255 - mean) / std, with one mean and standard deviation per channel."""
+    """Images: colours made constant, then (x / 255 - mean) / std, each per channel."""
 
-    size: tuple[int, int]  # (H, W)
+    size: tuple[int, ...]  # (H, W), of volumes (D, H, W)
     mean: tuple[float, ...]  # (C,) of x / 255
     std: tuple[float, ...]  # (C,) > 0
+    colour: str | None = None  # one of COLOURS, or colours as they are
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(C, H, W)."""
+        """(C, H, W), of volumes (C, D, H, W)."""
         return (len(self.mean), *self.size)
 
     def check(self, dataset: Dataset) -> None:
         """Require images of the channels and size of the training data."""
-        self.inputs(dataset)
+        self._images(dataset)
 
     def inputs(self, dataset: Dataset) -> Tensor | ImageFiles:
-        """The images as they are, uint8 (N, C, H, W)."""
+        """Images uint8 (N, C, H, W) in the colours that training saw, or volumes (N, C, D, H, W)."""
+        return _in_colour(self._images(dataset), self.colour)
+
+    def _images(self, dataset: Dataset) -> Tensor | ImageFiles:
         x = dataset.x
         if isinstance(x, Table):
             raise InputError(f"{dataset.name}: expected images, as in training, got a table.")
         if tuple(x.shape[1:]) != self.shape:
             raise InputError(
-                f"{dataset.name}: expected images of (channels, height, width) {self.shape}, as in training, "
-                f"got {tuple(x.shape[1:])}; image_size brings a folder of images to a size."
+                f"{dataset.name}: expected images of (channels, ..., height, width) {self.shape}, as in "
+                f"training, got {tuple(x.shape[1:])}; image_size brings a folder of images to a size."
             )
         return x
 
     def normalise(self, x: Tensor) -> Tensor:
         """(x / 255 - mean) / std, float32, for ``x`` of any type."""
-        scale, shift = _affine(self.mean, self.std, x.device)
+        scale, shift = _affine(self.mean, self.std, len(self.size), x.device)
         return x.to(torch.float32, copy=True).mul_(scale).add_(shift)
 
 
@@ -186,11 +209,18 @@ class TableEncoding(Encoding):
         return texts | numeric
 
 
-def fit_encoding(dataset: Dataset, rows: Rows) -> Encoding:
+def fit_encoding(dataset: Dataset, rows: Rows, colour: str | None = None) -> Encoding:
     """The encoding learnt from the training ``rows`` of ``dataset``, and from nothing else.
 
+    Args:
+        dataset: images or a table.
+        rows: those to learn from.
+        colour: "shades-of-grey" takes the colour of the light out of every image first; see
+            :func:`steelyard.data.shades_of_grey`.
+
     Raises:
-        InputError: if there are no rows, or a text column has so many categories that it is no category.
+        InputError: if there are no rows, a text column has so many categories that it is no category, or
+            ``colour`` is asked for a table or for grey images.
 
     >>> from steelyard.data import read
     >>> encoding = fit_encoding(read("digits"), np.arange(1000))
@@ -199,14 +229,24 @@ def fit_encoding(dataset: Dataset, rows: Rows) -> Encoding:
     """
     if not len(rows):
         raise InputError(f"{dataset.name}: expected training rows, got none.")
+    common: dict[str, Any] = {"classes": dataset.classes, "multilabel": dataset.multilabel}
     if isinstance(dataset.x, Table):
+        if colour is not None:
+            raise InputError("colour changes images, the data is a table; leave it out.")
         table = dataset.x.take(rows)
         numbers = map(_number_column, table.numeric_names, table.numeric.T)
         texts = map(_text_column, table.categorical_names, table.categorical.T)
-        return TableEncoding(classes=dataset.classes, numbers=tuple(numbers), texts=tuple(texts))
-    mean, std = _mean_and_std(dataset.x, rows)
-    height, width = dataset.x.shape[2:]
-    return ImageEncoding(classes=dataset.classes, size=(height, width), mean=mean, std=std)
+        return TableEncoding(**common, numbers=tuple(numbers), texts=tuple(texts))
+    mean, std = _mean_and_std(dataset.x, rows, colour)
+    return ImageEncoding(**common, size=tuple(dataset.x.shape[2:]), mean=mean, std=std, colour=colour)
+
+
+def _in_colour(x: Tensor | ImageFiles, colour: str | None) -> Tensor | ImageFiles:
+    """Images in the ``colour`` asked for; image files change as they are decoded."""
+    if colour is None:
+        return x
+    change = COLOURS[one_of("colour", colour, COLOURS)]
+    return replace(x, change=change) if isinstance(x, ImageFiles) else change(x)
 
 
 def _number_column(name: str, values: NDArray[np.float64]) -> NumberColumn:
@@ -227,25 +267,33 @@ def _text_column(name: str, values: NDArray[np.object_]) -> TextColumn:
     return TextColumn(name, tuple(categories))
 
 
-def _mean_and_std(x: Tensor | ImageFiles, rows: Rows) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _mean_and_std(
+    x: Tensor | ImageFiles, rows: Rows, colour: str | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Per channel, of x / 255; of image files an even sample is looked at."""
     if isinstance(x, ImageFiles):
         rows = rows[:: -(-len(rows) // _MOST_FILES)]
     total = square = torch.zeros(x.shape[1], dtype=torch.float64)
     for chunk in np.array_split(rows, -(-len(rows) // _CHUNK)):
-        images = x.decoded(chunk) if isinstance(x, ImageFiles) else x[torch.from_numpy(chunk)].cpu()
+        some = _in_colour(x.take(chunk) if isinstance(x, ImageFiles) else x[torch.from_numpy(chunk)], colour)
+        images = some.decoded(np.arange(len(some))) if isinstance(some, ImageFiles) else some.cpu()
         values = images.transpose(0, 1).flatten(1).double() / 255
         total, square = total + values.sum(1), square + values.square().sum(1)
-    number = len(rows) * x.shape[2] * x.shape[3]
+    number = len(rows) * math.prod(x.shape[2:])
     mean = total / number
     std = (square / number - mean.square()).clamp_min(0).sqrt()
-    std = torch.where(std > 1e-6, std, 1.0)  # a channel of one value stays finite
+    of_any_unit = isinstance(x, Tensor) and x.is_floating_point()
+    least = 1e-6 * mean.abs() if of_any_unit else 1e-6
+    std = torch.where(std > least, std, 1.0)  # a channel of one value stays finite
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
 @lru_cache(maxsize=16)
-def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Factor and summand (C, 1, 1); kept, since making them per batch would stall a GPU."""
+def _affine(
+    mean: tuple[float, ...], std: tuple[float, ...], axes: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Factor and summand (C, 1, ...), 1 for each of ``axes``; made per batch they would stall a GPU."""
     spread = torch.tensor(std, dtype=torch.float64)
     scale, shift = 1 / (255 * spread), -torch.tensor(mean, dtype=torch.float64) / spread
-    return scale.float().view(-1, 1, 1).to(device), shift.float().view(-1, 1, 1).to(device)
+    shape = (-1, *[1] * axes)
+    return scale.float().view(shape).to(device), shift.float().view(shape).to(device)

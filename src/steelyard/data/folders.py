@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from steelyard.data.dataset import Rows
     from steelyard.data.labels import Values
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class File:
+    """An image file and what its place says of it."""
+
     path: Path
     part: str
     label: str
@@ -47,29 +51,52 @@ def read_folder(
     Raises:
         InputError: if there are no images, one cannot be read, or a group is not found.
     """
-    files = _labelled(folder) if labelled else [_File(path, "", "") for path in _images_below(folder)]
+    files = _labelled(folder) if labelled else [File(path, "", "") for path in _images_below(folder)]
     classes = tuple(sorted({file.label for file in files})) if labelled else ()
-    files, forms, notes = _readable(files, skip_unreadable=skip_unreadable)
     if not files:
         raise InputError(f"{folder}: expected images ({', '.join(SUFFIXES)}), got none.")
-    size, said = _common_size(forms, image_size)
-    channels = 1 if all(form.grey for form in forms) else 3
-    x = ImageFiles(np.array([file.path for file in files], dtype=object), channels, size)
+    files, x, notes = images_of(
+        files, image_size=image_size, skip_unreadable=skip_unreadable, memory_limit=memory_limit
+    )
     number = {name: c for c, name in enumerate(classes)}
     sample = [file.path.relative_to(folder).as_posix() for file in files]
     return Dataset(
         folder.resolve().name,
-        x.decoded(np.arange(len(x))) if np.prod(x.shape) <= memory_limit else x,
+        x,
         torch.tensor([number.get(file.label, -1) for file in files]),
         classes,
         group=_groups(folder, files, group, metadata),
         part=np.array([file.part for file in files], dtype="<U5"),
         sample=sample,
-        notes=(*notes, *said),
+        notes=notes,
     )
 
 
-def _labelled(folder: Path) -> list[_File]:
+def images_of(
+    files: list[File],
+    *,
+    image_size: int | tuple[int, int] | None,
+    skip_unreadable: bool,
+    memory_limit: int,
+) -> tuple[list[File], Tensor | ImageFiles, tuple[str, ...]]:
+    """The readable ones of ``files``, their images brought to one size, and notes on what that did.
+
+    Images that take at most ``memory_limit`` bytes are decoded.
+
+    Raises:
+        InputError: if a file cannot be read, or none can.
+    """
+    kept, forms, skipped = _readable(files, skip_unreadable=skip_unreadable)
+    if not kept:
+        raise InputError(f"{files[0].path.parent}: expected readable images, got none.")
+    size, resized = _common_size(forms, image_size)
+    channels = 1 if all(form.grey for form in forms) else 3
+    x = ImageFiles(np.array([file.path for file in kept], dtype=object), channels, size)
+    whole = np.prod(x.shape) <= memory_limit
+    return kept, x.decoded(np.arange(len(x))) if whole else x, (*skipped, *resized)
+
+
+def _labelled(folder: Path) -> list[File]:
     inside = _subfolders(folder)
     parts = [path for path in inside if path.name.lower() in PART_NAMES]
     if not any(PART_NAMES[path.name.lower()] == "train" for path in parts):
@@ -77,7 +104,7 @@ def _labelled(folder: Path) -> list[_File]:
     return [file for path in parts for file in _of_classes(path, PART_NAMES[path.name.lower()])]
 
 
-def _of_classes(folder: Path, part: str) -> list[_File]:
+def _of_classes(folder: Path, part: str) -> list[File]:
     files = []
     for path in _subfolders(folder):
         images = _images_below(path)
@@ -85,7 +112,7 @@ def _of_classes(folder: Path, part: str) -> list[_File]:
             raise InputError(
                 f"{path}: expected images of the class {path.name!r}, got none; remove the folder."
             )
-        files += [_File(image, part, path.name) for image in images]
+        files += [File(image, part, path.name) for image in images]
     if not files:
         raise InputError(f"{folder}: expected one folder of images per class, got no folder.")
     return files
@@ -104,10 +131,10 @@ def _images_below(folder: Path) -> list[Path]:
     )
 
 
-def _readable(files: list[_File], *, skip_unreadable: bool) -> tuple[list[_File], list[Form], list[str]]:
+def _readable(files: list[File], *, skip_unreadable: bool) -> tuple[list[File], list[Form], list[str]]:
     """The files that are images, what their headers say, and how many were left out."""
 
-    def attempt(file: _File) -> Form | None:
+    def attempt(file: File) -> Form | None:
         try:
             return form(file.path, whole=skip_unreadable)
         except InputError:
@@ -144,7 +171,7 @@ def _common_size(
     ]
 
 
-def _groups(folder: Path, files: list[_File], group: str | None, metadata: Path | None) -> Rows | None:
+def _groups(folder: Path, files: list[File], group: str | None, metadata: Path | None) -> Rows | None:
     """The group of each file, from the metadata table; None if no group was asked for."""
     if group is None:
         if metadata is not None:
@@ -164,7 +191,7 @@ def _groups(folder: Path, files: list[_File], group: str | None, metadata: Path 
 
 
 def _looked_up(
-    folder: Path, files: list[_File], path: Path, values: Values, columns: dict[str, Values]
+    folder: Path, files: list[File], path: Path, values: Values, columns: dict[str, Values]
 ) -> Values:
     """The one of ``values`` for each file, by the column whose entries name the most files."""
     naming: tuple[Callable[[Path], str], ...] = (

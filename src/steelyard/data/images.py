@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -43,6 +43,7 @@ class ImageFiles:
     paths: NDArray[np.object_]  # (N,) of Path
     channels: int  # 1 or 3
     size: tuple[int, int]  # (H, W)
+    change: Callable[[Tensor], Tensor] | None = None  # made to what was decoded; keeps the shape
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -54,10 +55,10 @@ class ImageFiles:
 
     def take(self, rows: NDArray[np.int64]) -> ImageFiles:
         """The files of ``rows``, still undecoded."""
-        return ImageFiles(self.paths[rows], self.channels, self.size)
+        return replace(self, paths=self.paths[rows])
 
     def decoded(self, rows: NDArray[np.int64], threads: int | None = None) -> Tensor:
-        """(B, C, H, W) uint8: the images of ``rows``.
+        """(B, C, H, W) uint8: the images of ``rows``, with the change.
 
         Raises:
             InputError: if a file cannot be decoded; names it.
@@ -69,7 +70,7 @@ class ImageFiles:
             images[place] = torch.from_numpy(pixels)
 
         in_threads(fill, range(len(rows)), threads)
-        return images
+        return images if self.change is None else self.change(images)
 
 
 def form(path: Path, *, whole: bool) -> Form:

@@ -146,12 +146,23 @@ def ratio(
     return keep
 
 
-def halved(there: Rows, classes: Classes, rng: np.random.Generator, /, *, keep: float = 0.1) -> NDArray[Any]:
-    """A random half of the classes keeps the share ``keep`` of its samples (Khan et al. 2019)."""
+def halved(
+    there: Rows,
+    classes: Classes,
+    rng: np.random.Generator,
+    /,
+    *,
+    keep: float = 0.1,
+    largest: int | None = None,
+) -> NDArray[Any]:
+    """A random half of the classes keeps the share ``keep`` of its samples (Khan et al. 2019).
+
+    No class has more than ``largest`` before that, where it is given.
+    """
     between("keep", keep, 0, 1)
     rare = rng.permutation(len(classes))[: len(classes) // 2]
-    left = there.copy()
-    left[rare] = _rounded(there[rare] * keep)
+    left = there.copy() if largest is None else there.clip(max=int(at_least("largest", largest, 1)))
+    left[rare] = _rounded(left[rare] * keep)
     return left
 
 

@@ -9,6 +9,7 @@ from steelyard._checks import InputError
 from steelyard.data import tables
 from steelyard.data.arrays import read_arrays
 from steelyard.data.builtin import BUILTIN, data_root
+from steelyard.data.celeba import ATTRIBUTES, read_celeba
 from steelyard.data.folders import read_folder
 from steelyard.data.tables import read_table
 
@@ -29,7 +30,9 @@ def read(
     memory_limit: int = 2 * 2**30,
     labelled: bool = True,
 ) -> Dataset:
-    """The data set at ``source``: a built-in name, a folder of class folders, a table or an ``.npz``.
+    """The data set at ``source``: a built-in name, a folder of images, a table or an ``.npz``.
+
+    Folders hold one folder of images per class, or are laid out as CelebA is.
 
     Args:
         source: what to read; ``./digits`` is a folder, ``digits`` the built-in name.
@@ -54,6 +57,11 @@ def read(
     if source in BUILTIN:
         _only_for_others(source, target=target, group=group, metadata=metadata, image_size=image_size)
         return BUILTIN[source](data_root())
+    if labelled and (path / ATTRIBUTES).exists():
+        _only_for_others(f"{path} (laid out as CelebA)", target=target, group=group, metadata=metadata)
+        return read_celeba(
+            path, image_size=image_size, skip_unreadable=skip_unreadable, memory_limit=memory_limit
+        )
     if path.is_dir():
         _only_for_others(f"{path} (classes are its folders)", target=target)
         return read_folder(

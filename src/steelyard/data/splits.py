@@ -12,6 +12,8 @@ from steelyard._checks import InputError, between
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from steelyard.data.dataset import Dataset, Rows
 
 _TEST, _VAL = 1, 2  # streams of random numbers: what is drawn for one part tells nothing of the other
@@ -44,6 +46,9 @@ def split(
     imbalance: Callable[[Rows], Rows] | None = None,
 ) -> Split:
     """Divide ``dataset``: parts that its source gives stay, missing ones are drawn by class and by group.
+
+    With several labels per sample they are drawn so that each label is as frequent in every part, the rarest
+    label first.
 
     The test part never depends on ``seed``, so that runs of different seeds can be compared and joined.
 
@@ -117,22 +122,32 @@ def _dealt(
     target = dataset.target.numpy()[rows]
     group = None if dataset.group is None else dataset.group[rows]
     units = "samples" if group is None else "groups"
-    for c, name in enumerate(dataset.classes):
-        mine = target == c
+    member, names = _memberships(target, dataset.classes)
+    for name, mine in zip(names, member.T, strict=True):
         number = int(mine.sum()) if group is None else len(np.unique(group[mine]))
         if number < sum(share.least for share in shares):
             raise InputError(
                 f"{dataset.name}: the class {name!r} has {number} {units} for {needs}; "
                 f"it needs at least {sum(share.least for share in shares)}, or leave the class out."
             )
-    dealt = _deal(target, shares, rng) if group is None else _deal_groups(target, group, shares, rng)
-    for c, name in enumerate(dataset.classes):
-        if len(np.unique(dealt[target == c])) < len(shares):
+    if dataset.multilabel:
+        dealt = _deal_labels(member, np.arange(len(rows)) if group is None else group, shares, rng)
+    else:
+        dealt = _deal(target, shares, rng) if group is None else _deal_groups(target, group, shares, rng)
+    for name, mine in zip(names, member.T, strict=True):
+        if len(np.unique(dealt[mine])) < len(shares):
             raise InputError(
-                f"{dataset.name}: the groups of the class {name!r} cannot be divided into {needs}: "
+                f"{dataset.name}: the {units} of the class {name!r} cannot be divided into {needs}: "
                 "they hold other classes as well; leave the class out or divide the groups."
             )
     return dealt
+
+
+def _memberships(target: Rows, classes: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
+    """(N, K) which samples belong to which class, and the K names; of a label also those without it."""
+    if target.ndim == 2:
+        return np.hstack([target == 1, target == 0]), [*classes, *(f"no {name}" for name in classes)]
+    return target[:, None] == np.arange(len(classes)), list(classes)
 
 
 def _deal(target: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> Rows:
@@ -152,6 +167,30 @@ def _deal(target: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> R
         withheld += exact - sizes
         dealt[mine] = np.repeat(np.arange(len(shares)), sizes)
     return dealt
+
+
+def _deal_labels(
+    member: NDArray[np.bool_], group: Rows, shares: Sequence[_Share], rng: np.random.Generator
+) -> Rows:
+    """Greedy: groups that hold the rarest label first, each to the part that lacks most of what it holds.
+
+    Iterative stratification (Sechidis, Tsoumakas, Vlahavas, ECML PKDD 2011) with two changes: the order of
+    the labels is fixed at the start, and all that a group holds decides on its part, not the rarest alone.
+    """
+    total = member.sum(axis=0)
+    groups, number = np.unique(group, return_inverse=True)
+    held = np.zeros((len(groups), len(total)), dtype=np.int64)  # samples with, and without, each label
+    np.add.at(held, number, member)
+    rarity = total.argsort(kind="stable").argsort()
+    rarest = np.where(held > 0, rarity, len(total)).min(axis=1)
+    shuffled = rng.permutation(len(groups))
+    wanted = np.outer([share.part for share in shares], total)  # (P, 2 L)
+    lacking = wanted.copy()
+    part = np.empty(len(groups), dtype=np.int64)
+    for g in shuffled[np.lexsort((-held.sum(axis=1)[shuffled], rarest[shuffled]))]:
+        part[g] = ((lacking / wanted) @ held[g]).argmax()
+        lacking[part[g]] -= held[g]
+    return part[number]
 
 
 def _deal_groups(target: Rows, group: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> Rows:

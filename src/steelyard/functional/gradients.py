@@ -92,5 +92,4 @@ def cross_entropy_and_grad(logits: Tensor, target: Tensor) -> tuple[Tensor, Tens
     log_p, target = F.log_softmax(at_least_float32(logits), dim=1), target.long()
     loss = F.nll_loss(log_p, target, reduction="none", ignore_index=NO_LABEL)
     grad = log_p.detach().exp()
-    minus_one = grad.new_full((1, 1), -1.0).expand(len(grad), 1)
-    return loss, grad.scatter_add_(1, target.unsqueeze(1), minus_one)
+    return loss, grad.scatter_(1, target.unsqueeze(1), -1.0, reduce="add")

@@ -15,8 +15,8 @@ NO_LABEL = torch.iinfo(torch.int64).min  # torch ignores the label -100 by defau
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """``x`` in float32, or in its own type where that is wider."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    """``x`` in float32, or itself where that is its type or a wider one."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -40,6 +40,23 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     z = at_least_float32(logits)
     loss = F.binary_cross_entropy_with_logits(z, target.to(z), reduction="none")
     return loss.sum(1) if loss.ndim > 1 else loss
+
+
+def binary_margin_cross_entropy(logits: Tensor, target: Tensor, margin: Tensor) -> Tensor:
+    """Binary cross-entropy of each label after its logit is moved by a margin against the truth, summed.
+
+    ``logits`` and ``target`` of 0 and 1 are (N, L). ``margin`` >= 0, in units of the logits, is (L,), one a
+    label, or (N, L). With y = 1 where a label is there and -1 where it is not, the loss is
+    ``sum_l log(1 + exp(margin_l - y_l z_l))``; margin 0 is :func:`binary_cross_entropy`.
+
+    The additive margin in its binary form: what :func:`ldam` is to cross-entropy.
+
+    >>> logits, margin = torch.tensor([[0.5, -1.0]]), torch.tensor([0.5, 1.0])
+    >>> binary_margin_cross_entropy(logits, torch.tensor([[1, 0]]), margin)
+    tensor([1.3863])
+    """
+    y = target.to(at_least_float32(logits))
+    return binary_cross_entropy(logits + margin * (1 - 2 * y), y)
 
 
 def weighted_cross_entropy(logits: Tensor, target: Tensor, class_weight: Tensor) -> Tensor:
@@ -151,6 +168,7 @@ def balanced_weights(class_counts: Tensor) -> Tensor:
 def effective_number_weights(class_counts: Tensor, beta: float = 0.999) -> Tensor:
     """(C,) weights ``(1 - beta) / (1 - beta^count)``, of mean 1 over the training samples; 0 for none.
 
+    Counts (C, L) are those of L questions with C answers each, and give (C, L) weights.
     ``beta`` in [0, 1): 0 gives ones, near 1 gives :func:`balanced_weights`.
 
     References:
@@ -165,7 +183,7 @@ def effective_number_weights(class_counts: Tensor, beta: float = 0.999) -> Tenso
 
 def _of_mean_one(class_counts: Tensor, weight: Tensor) -> Tensor:
     weight = weight.where(class_counts > 0, 0)
-    return weight * (class_counts.sum() / (class_counts * weight).sum())
+    return weight * (class_counts.sum(0) / (class_counts * weight).sum(0))
 
 
 def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:

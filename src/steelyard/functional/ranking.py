@@ -133,6 +133,38 @@ def squared_rank_loss(score: Tensor, positive: Tensor) -> Tensor:
     return both * share * ((1 - sign * (s - other)).square() + spread)
 
 
+def hinge_fpr_at_tpr(score: Tensor, positive: Tensor, negative: Tensor, tpr: float, margin: float) -> Tensor:
+    """A bound of the false positive rate at the largest threshold that finds the share ``tpr`` of positives.
+
+    With t that threshold, it is the mean of ``max(0, 1 + (f_k - t) / margin)`` over the negatives k: at least
+    1 for each false alarm, 0 from ``margin`` below t on. t is the score of one positive, which has its
+    gradient.
+
+    Args:
+        score: (N,)
+        positive: (N,) bool, the samples to find.
+        negative: (N,) bool, those that should raise no alarm; samples may be neither.
+        tpr: in (0, 1].
+        margin: > 0, in units of the scores.
+
+    Returns:
+        A scalar >= 0, in float32 at least; 0 where a side has no sample.
+
+    >>> score = torch.tensor([3.0, 1.0, 0.0, 2.0])
+    >>> positive = torch.tensor([True, True, False, False])
+    >>> hinge_fpr_at_tpr(score, positive, ~positive, tpr=0.5, margin=2.0)  # t = 3
+    tensor(0.2500)
+    """
+    s = at_least_float32(score)
+    wide = torch.float32 if s.device.type == "mps" else torch.float64
+    share = tpr * (1 - 1e-9)  # so that 0.95 of 20 is 19, whatever its last digit
+    needed = (share * positive.sum().to(wide)).ceil().long().clamp_min(1)
+    found = s.masked_fill(~positive, -torch.inf).sort(descending=True).values
+    threshold = found.gather(0, needed.view(1) - 1).where(positive.any(), 0.0)
+    alarm = (1 + (s - threshold) / margin).relu().masked_fill(~negative, 0)
+    return positive.any() * alarm.sum() / negative.sum().clamp_min(1)
+
+
 def _above(
     pos: Tensor, neg: Tensor, margin: float, weight: Tensor | None, power: int
 ) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -63,32 +63,27 @@ def margin(logits: Tensor, target: Tensor) -> Tensor:
     return z.gather(1, place).squeeze(1) - z.scatter(1, place, -torch.inf).amax(1)
 
 
-def two_scale_factor(logits: Tensor, target: Tensor, below: Tensor, above: Tensor, eta: float) -> Tensor:
-    """``below`` where a sample's margin is under ``eta``, ``above`` from there on (eq. 13 of the source).
+def is_sure(logits: Tensor, target: Tensor, eta: float) -> Tensor:
+    """Whether a sample's margin is at least ``eta``: the switch between the scales (eq. 13 of the source).
 
-    The loss of the logits times this factor is the two-scale loss. Which factor applies is not
-    differentiated; the factors are.
+    The two-scale loss is that of the logits times one factor where this holds, times another elsewhere.
 
     Args:
         logits: (N, C), not scaled.
         target: (N,) class numbers.
-        below: scalar, R1 for logits divided by R afterwards.
-        above: scalar, R2 likewise.
         eta: > 0, in units of ``logits``.
 
     Returns:
-        (N, 1).
+        (N,) of bool.
 
     Raises:
         InputError: if ``eta`` is not above 0: a wrong decision would then count as a sure one.
 
-    >>> logits, target = torch.tensor([[3.0, 1.0], [3.0, 1.0]]), torch.tensor([0, 1])
-    >>> two_scale_factor(logits, target, torch.tensor(0.5), torch.tensor(5.0), eta=0.01)
-    tensor([[5.0000],
-            [0.5000]])
+    >>> is_sure(torch.tensor([[3.0, 1.0], [3.0, 1.0]]), torch.tensor([0, 1]), eta=0.01)
+    tensor([ True, False])
     """
     check.positive("eta", eta)
-    return torch.where(margin(logits.detach(), target) >= eta, above, below).unsqueeze(1)
+    return margin(logits.detach(), target) >= eta
 
 
 class _NormProduct(torch.autograd.Function):

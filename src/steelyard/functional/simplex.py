@@ -78,4 +78,4 @@ def _project(v: Tensor, total: float) -> Tensor:
     rank = torch.arange(1, v.shape[-1] + 1, dtype=v.dtype, device=v.device)
     # The threshold of the k largest entries rises with k exactly as long as the k-th stays in the support.
     threshold = ((ordered.cumsum(-1) - total) / rank).amax(-1, keepdim=True)
-    return (v - threshold).clamp_min(0)
+    return (v - threshold).relu()

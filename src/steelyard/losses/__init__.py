@@ -1,6 +1,12 @@
 """Losses of logits (N, C) and targets (N,): one value per sample, reduced only where asked."""
 
-from steelyard.losses.binary import BinaryCrossEntropy
+from steelyard.losses.binary import (
+    BalancedBinaryCrossEntropy,
+    BinaryCrossEntropy,
+    BinaryFocal,
+    BinaryMargin,
+    WeightedBinaryCrossEntropy,
+)
 from steelyard.losses.classification import (
     LDAM,
     BalancedCrossEntropy,
@@ -25,17 +31,24 @@ from steelyard.losses.critical import (
 from steelyard.losses.dense import PerImage
 from steelyard.losses.features import CenterLoss, FeatureLoss, RangeLoss
 from steelyard.losses.loss import CountedLoss, Loss
+from steelyard.losses.margin import AdditiveMargin, ArcFace, LargeMargin, SphereFace
 from steelyard.losses.probability import GeneralisedCrossEntropy, Sparsemax, SquaredError
 from steelyard.losses.scales import SingleScale, TwoScale, TwoScaleFixed, TwoScaleSeparation
+from steelyard.losses.uncertain import LiteralSampleMargin, SampleUncertaintyMargin, UncertaintyMargin
 
 __all__ = [
     "LDAM",
+    "AdditiveMargin",
+    "ArcFace",
     "AsymmetricFocal",
     "AsymmetricMargin",
     "BalancedBCE",
+    "BalancedBinaryCrossEntropy",
     "BalancedCrossEntropy",
     "BalancedSoftmax",
     "BinaryCrossEntropy",
+    "BinaryFocal",
+    "BinaryMargin",
     "CenterLoss",
     "CostSensitive",
     "CountedLoss",
@@ -45,13 +58,17 @@ __all__ = [
     "FeatureLoss",
     "Focal",
     "GeneralisedCrossEntropy",
+    "LargeMargin",
+    "LiteralSampleMargin",
     "LogitAdjusted",
     "Loss",
     "MiniBatchAUC",
     "PerImage",
     "RangeLoss",
+    "SampleUncertaintyMargin",
     "SingleScale",
     "Sparsemax",
+    "SphereFace",
     "SquaredError",
     "SquaredFalseError",
     "SymmetricFocal",
@@ -59,5 +76,7 @@ __all__ = [
     "TwoScale",
     "TwoScaleFixed",
     "TwoScaleSeparation",
+    "UncertaintyMargin",
     "WeightedBCE",
+    "WeightedBinaryCrossEntropy",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from steelyard import _checks as check
-from steelyard.functional import loss_and_logit_grad, margin, two_scale_factor, weight_norm_product
+from steelyard.functional import is_sure, loss_and_logit_grad, weight_norm_product
 from steelyard.functional.gradients import per_sample
 from steelyard.functional.per_sample import at_least_float32
 from steelyard.losses.classification import CrossEntropy
@@ -54,6 +54,11 @@ class Scaled(Loss):
                 f"a {type(self).__name__} over a {type(self.base).__name__} has two sets of scales; "
                 "give it a loss that has none."
             )
+        if hasattr(self.base, "heads"):
+            raise check.InputError(
+                f"{type(self.base).__name__} reads the angles of the model's own logits, which must not be "
+                f"scaled before; give the margin the scales: its parameter loss."
+            )
         if getattr(self.base, "reduction", "none") != "none" or not getattr(self.base, "separable", True):
             raise check.InputError(
                 f"expected a loss whose value i reads sample i alone, since each sample has its own scale; "
@@ -69,6 +74,7 @@ class Scaled(Loss):
         # Sure samples and all samples since the last figures(); nothing that a training would resume from.
         self.register_buffer("sure", torch.zeros((), dtype=torch.int64), persistent=False)
         self.seen = 0
+        self.last_sure: Tensor | None = None  # (N,), which samples were sure when the loss was last called
 
     def scales(self) -> dict[str, Tensor]:
         """The scales by name, scalars."""
@@ -93,10 +99,11 @@ class Scaled(Loss):
         return self.factors()[0] * logits
 
     def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:  # noqa: ARG002 - a hook
-        """Count the sure samples among those of the step."""
-        if self.eta is not None:
-            self.sure += (margin(logits.detach(), target) >= self.eta).sum()
-            self.seen += len(target)
+        """Count the sure samples among those of the step, which are those that the loss saw last."""
+        if self.last_sure is not None:
+            self.sure += self.last_sure.count_nonzero()
+            self.seen += len(self.last_sure)
+            self.last_sure = None
 
     def figures(self) -> dict[str, float]:
         """The scales, and the share of sure samples in the steps since the last call; a device sync."""
@@ -116,7 +123,8 @@ class Scaled(Loss):
         below, above = self.factors()
         if self.eta is None:  # one factor a sample here too: a large eta then gives the very same numbers
             return below.expand(len(logits), 1)
-        return two_scale_factor(logits, target, below, above, self.eta)
+        self.last_sure = is_sure(logits, target, self.eta)
+        return torch.where(self.last_sure, above, below).unsqueeze(1)
 
 
 class Normalised(Scaled):

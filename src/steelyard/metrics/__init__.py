@@ -14,6 +14,7 @@ from steelyard.metrics.calibration import (
 from steelyard.metrics.confusion import (
     accuracy,
     balanced_accuracy,
+    balanced_accuracy_per_label,
     close_enough_accuracy,
     confusion_matrix,
     f1_per_class,
@@ -86,6 +87,7 @@ __all__ = [
     "average_precision",
     "average_ranks",
     "balanced_accuracy",
+    "balanced_accuracy_per_label",
     "bootstrap_difference",
     "bootstrap_interval",
     "brier",

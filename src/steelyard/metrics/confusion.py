@@ -242,6 +242,17 @@ def multilabel_balanced_accuracy(target: ArrayLike, prediction: ArrayLike) -> fl
     >>> multilabel_balanced_accuracy([[1, 0], [0, 0], [1, 0]], [[1, 0], [0, 0], [0, 0]])
     0.75
     """
+    return _mean(balanced_accuracy_per_label(target, prediction))
+
+
+def balanced_accuracy_per_label(target: ArrayLike, prediction: ArrayLike) -> NDArray[np.float64]:
+    """Mean of recall and specificity of each label, (L,); both arrays (N, L) of 0 and 1.
+
+    NaN for a label that is always or never there.
+
+    >>> balanced_accuracy_per_label([[1, 0], [0, 0], [1, 0]], [[1, 0], [0, 0], [0, 0]])
+    array([0.75,  nan])
+    """
     truth, decision = np.asarray(target), np.asarray(prediction)
     if truth.ndim != 2 or truth.shape != decision.shape:
         raise InputError(
@@ -250,7 +261,7 @@ def multilabel_balanced_accuracy(target: ArrayLike, prediction: ArrayLike) -> fl
     there, said = check.binary("target", truth), check.binary("prediction", decision)
     recall = _ratio((there & said).sum(axis=0), there.sum(axis=0))
     specificity = _ratio((~there & ~said).sum(axis=0), (~there).sum(axis=0))
-    return _mean((recall + specificity) / 2)
+    return np.asarray((recall + specificity) / 2, dtype=np.float64)
 
 
 def _classes(classes: int | None, *arrays: NDArray[np.int64]) -> int:

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from steelyard.models.classifier import Classifier, Maker, parameter_count
 from steelyard.models.densenet import densenet_bc
+from steelyard.models.heads import MarginHead
 from steelyard.models.imported import from_path
 from steelyard.models.lenet import lenet5
 from steelyard.models.mlp import mlp
 from steelyard.models.resnet import resnet10, resnet18, resnet20
 from steelyard.models.small_cnn import small_cnn
+from steelyard.models.two_path import cnn3d_two_path
 from steelyard.models.wide_resnet import wide_resnet
 
 MODELS: dict[str, Maker] = {
@@ -29,12 +31,15 @@ MODELS: dict[str, Maker] = {
     "resnet20": resnet20,
     "wrn-28-2": wide_resnet,
     "densenet-bc": densenet_bc,
+    "cnn3d-two-path": cnn3d_two_path,
 }
 
 __all__ = [
     "MODELS",
     "Classifier",
     "Maker",
+    "MarginHead",
+    "cnn3d_two_path",
     "densenet_bc",
     "from_path",
     "lenet5",

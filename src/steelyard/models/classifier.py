@@ -8,6 +8,8 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from steelyard import _checks as check
+from steelyard._features import last_linear
+from steelyard.models.heads import MarginHead
 
 
 class Classifier(nn.Module):
@@ -30,9 +32,9 @@ class Classifier(nn.Module):
 
     @property
     def last_linear(self) -> nn.Linear | None:
-        """The head's last linear layer, of which only weights and bias are learned anew on fixed features."""
-        layers = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)]
-        return layers[-1] if layers else None
+        """The linear layer that makes the logits, the last part of the head; None if that is none."""
+        *_, last = self.head.modules()
+        return last if isinstance(last, nn.Linear) else None
 
     def features(self, x: Tensor) -> Tensor:
         """Features (N, D) of a batch ``x`` (N, ...): what the head sees."""
@@ -43,6 +45,22 @@ class Classifier(nn.Module):
         """Logits (N, C) of a batch ``x`` (N, ...)."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+    @property
+    def in_sequence(self) -> tuple[nn.Module, ...]:
+        """The parts that run one after the other, each on what the one before it gives."""
+        return self.backbone, self.head
+
+    def margin_head(self, kind: str) -> MarginHead:
+        """Put a :class:`MarginHead` of this kind with the same weights in the place of :attr:`last_linear`.
+
+        Raises:
+            InputError: if there is no such layer.
+        """
+        layer = last_linear(self)
+        head = MarginHead.of(layer, kind)
+        self.set_submodule(next(name for name, part in self.named_modules() if part is layer), head)
+        return head
 
 
 Maker: TypeAlias = Callable[..., Classifier]

@@ -75,7 +75,7 @@ class ImportedClassifier(Classifier):
 
     @property
     def last_linear(self) -> nn.Linear | None:
-        """The layer ``last``."""
+        """The layer ``last``, which has to give the logits themselves."""
         layer = None if self.last is None else self.backbone.get_submodule(self.last)
         return layer if isinstance(layer, nn.Linear) else None
 
@@ -96,6 +96,11 @@ class ImportedClassifier(Classifier):
         finally:
             hook.remove()
         return seen[-1]
+
+    @property
+    def in_sequence(self) -> tuple[nn.Module, ...]:
+        """The network as a whole: the head stands inside it."""
+        return (self.backbone,)
 
 
 def _imported(path: str) -> Callable[..., Any]:

@@ -71,8 +71,8 @@ def he_initialised(model: Classifier) -> Classifier:
         (eq. 14) that the published code of ResNet, Wide ResNet and DenseNet uses.
     """
     for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
     return model

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from steelyard import _checks as check
 from steelyard.models.classifier import Classifier, image_shape
 from steelyard.models.layers import GlobalAverage, conv3x3, he_initialised, norm_relu, stem
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def resnet10(input_shape: tuple[int, ...], num_classes: int) -> Classifier:
+def resnet10(input_shape: tuple[int, ...], num_classes: int, dropout: float = 0.0) -> Classifier:
     """ResNet with four stages of one block, 64, 128, 256 and 512 maps; 512 features.
 
     A 3x3 first convolution keeps small images whole (for 128 pixels and more: the ImageNet stem); strides
@@ -22,9 +23,10 @@ def resnet10(input_shape: tuple[int, ...], num_classes: int) -> Classifier:
     Args:
         input_shape: (channels, height, width), at least 8x8.
         num_classes: C >= 1 logits.
+        dropout: probability in [0, 1] before the head.
 
     Raises:
-        InputError: for another shape or no class.
+        InputError: for another shape, no class, or ``dropout`` outside [0, 1].
 
     References: He et al., "Deep residual learning for image recognition", CVPR 2016.
 
@@ -32,10 +34,10 @@ def resnet10(input_shape: tuple[int, ...], num_classes: int) -> Classifier:
     >>> parameter_count(resnet10((3, 32, 32), 1))
     4898625
     """
-    return _resnet("resnet10", input_shape, num_classes, widths=(64, 128, 256, 512), blocks=1)
+    return _resnet("resnet10", input_shape, num_classes, dropout, widths=(64, 128, 256, 512), blocks=1)
 
 
-def resnet18(input_shape: tuple[int, ...], num_classes: int) -> Classifier:
+def resnet18(input_shape: tuple[int, ...], num_classes: int, dropout: float = 0.0) -> Classifier:
     """ResNet with four stages of two blocks, 64, 128, 256 and 512 maps; 512 features.
 
     Like :func:`resnet10` else. At 128 pixels and more this is the ImageNet network of the paper.
@@ -43,9 +45,10 @@ def resnet18(input_shape: tuple[int, ...], num_classes: int) -> Classifier:
     Args:
         input_shape: (channels, height, width), at least 8x8.
         num_classes: C >= 1 logits.
+        dropout: probability in [0, 1] before the head.
 
     Raises:
-        InputError: for another shape or no class.
+        InputError: for another shape, no class, or ``dropout`` outside [0, 1].
 
     References: He et al., "Deep residual learning for image recognition", CVPR 2016, table 1.
 
@@ -53,10 +56,10 @@ def resnet18(input_shape: tuple[int, ...], num_classes: int) -> Classifier:
     >>> parameter_count(resnet18((3, 224, 224), 1000))
     11689512
     """
-    return _resnet("resnet18", input_shape, num_classes, widths=(64, 128, 256, 512), blocks=2)
+    return _resnet("resnet18", input_shape, num_classes, dropout, widths=(64, 128, 256, 512), blocks=2)
 
 
-def resnet20(input_shape: tuple[int, ...], num_classes: int) -> Classifier:
+def resnet20(input_shape: tuple[int, ...], num_classes: int, dropout: float = 0.0) -> Classifier:
     """ResNet for CIFAR with three stages of three blocks, 16, 32 and 64 maps; 64 features.
 
     Where the size changes, the shortcut is a 1x1 convolution (the paper's option B) and not the padding with
@@ -65,9 +68,10 @@ def resnet20(input_shape: tuple[int, ...], num_classes: int) -> Classifier:
     Args:
         input_shape: (channels, height, width), at least 8x8.
         num_classes: C >= 1 logits.
+        dropout: probability in [0, 1] before the head.
 
     Raises:
-        InputError: for another shape or no class.
+        InputError: for another shape, no class, or ``dropout`` outside [0, 1].
 
     References: He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2.
 
@@ -75,7 +79,7 @@ def resnet20(input_shape: tuple[int, ...], num_classes: int) -> Classifier:
     >>> parameter_count(resnet20((3, 32, 32), 10))
     272474
     """
-    return _resnet("resnet20", input_shape, num_classes, widths=(16, 32, 64), blocks=3)
+    return _resnet("resnet20", input_shape, num_classes, dropout, widths=(16, 32, 64), blocks=3)
 
 
 class BasicBlock(nn.Module):
@@ -99,15 +103,20 @@ class BasicBlock(nn.Module):
 
 
 def _resnet(
-    name: str, input_shape: tuple[int, ...], num_classes: int, widths: Sequence[int], blocks: int
+    name: str,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    dropout: float,
+    widths: Sequence[int],
+    blocks: int,
 ) -> Classifier:
     shape = image_shape(name, input_shape, num_classes)
+    check.between("dropout", dropout, 0, 1)
     channels = widths[0]
     layers: list[nn.Module] = [stem(shape, channels)]
     for stage, width in enumerate(widths):
         for block in range(blocks):
             layers.append(BasicBlock(channels, width, stride=2 if stage > 0 and block == 0 else 1))
             channels = width
-    return he_initialised(
-        Classifier(nn.Sequential(*layers, GlobalAverage()), nn.Linear(channels, num_classes))
-    )
+    backbone = nn.Sequential(*layers, GlobalAverage(), nn.Dropout(dropout))
+    return he_initialised(Classifier(backbone, nn.Linear(channels, num_classes)))

@@ -1,9 +1,27 @@
 """From the stores of comparisons to numbers, words and pages; trains nothing, needs no torch."""
 
+from steelyard.report.audit import Audit, audit
 from steelyard.report.gallery import wanted
 from steelyard.report.ranking import Ranking
 from steelyard.report.summary import Summary
-from steelyard.report.terminal import ranks_table, terminal_table
-from steelyard.report.writing import write, write_ranks
+from steelyard.report.suspects import shown
+from steelyard.report.terminal import audit_table, ranks_table, terminal_table
+from steelyard.report.tuning import TuningSummary
+from steelyard.report.writing import write, write_audit, write_ranks, write_tuning
 
-__all__ = ["Ranking", "Summary", "ranks_table", "terminal_table", "wanted", "write", "write_ranks"]
+__all__ = [
+    "Audit",
+    "Ranking",
+    "Summary",
+    "TuningSummary",
+    "audit",
+    "audit_table",
+    "ranks_table",
+    "shown",
+    "terminal_table",
+    "wanted",
+    "write",
+    "write_audit",
+    "write_ranks",
+    "write_tuning",
+]

@@ -62,11 +62,25 @@ def against_baseline(
     found: list[Comparison] = []
     for measure in measures:
         family = [
-            _compare(evidence, resampled, measure, name)
+            _compare(evidence, resampled, measure, name, evidence.baseline)
             for name in evidence.finished
             if name != evidence.baseline and set(resampled[name]) & set(resampled.get(evidence.baseline, {}))
         ]
         found += _with_holm(family)
+    return tuple(found)
+
+
+def against_controls(
+    evidence: Evidence,
+    resampled: Mapping[str, Mapping[Key, Resampled]],
+    measures: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+) -> tuple[Comparison, ...]:
+    """Compare the methods of ``pairs`` in each of ``measures``; those without a common run are left out."""
+    there = [(method, other) for method, other in pairs if set(resampled[method]) & set(resampled[other])]
+    found: list[Comparison] = []
+    for measure in measures:
+        found += _with_holm([_compare(evidence, resampled, measure, *pair) for pair in there])
     return tuple(found)
 
 
@@ -104,9 +118,13 @@ def percentiles(resampled: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def _compare(
-    evidence: Evidence, resampled: Mapping[str, Mapping[Key, Resampled]], measure: str, method: str
+    evidence: Evidence,
+    resampled: Mapping[str, Mapping[Key, Resampled]],
+    measure: str,
+    method: str,
+    baseline: str,
 ) -> Comparison:
-    ours, theirs = resampled[method], resampled[evidence.baseline]
+    ours, theirs = resampled[method], resampled[baseline]
     keys = sorted(set(ours) & set(theirs))
     value = float(np.mean([ours[key].plain[measure] for key in keys]))
     baseline_value = float(np.mean([theirs[key].plain[measure] for key in keys]))
@@ -118,7 +136,7 @@ def _compare(
     return Comparison(
         measure=measure,
         method=method,
-        baseline=evidence.baseline,
+        baseline=baseline,
         value=value,
         baseline_value=baseline_value,
         difference=value - baseline_value,
@@ -131,7 +149,7 @@ def _compare(
         effect_size=cohens_d_paired(pairs[:, 0], pairs[:, 1]) if several else math.nan,
         p_runs=_p_over_runs(evidence, pairs) if several else math.nan,
         p_signed_rank=wilcoxon_test(pairs[:, 0], pairs[:, 1]).p_value if several else math.nan,
-        p_each=tuple(_per_run(evidence, measure, method, keys)),
+        p_each=tuple(_per_run(evidence, measure, method, baseline, keys)),
     )
 
 
@@ -149,17 +167,20 @@ def _pairs(evidence: Evidence, measure: str, a: str, b: str) -> NDArray[np.float
 
 
 def _p_over_runs(evidence: Evidence, pairs: NDArray[np.float64]) -> float:
-    counts = next(iter(evidence.finished.values()))[0].facts["counts"]
-    train, test = sum(counts["train"]), sum(counts["test"])
+    facts = next(iter(evidence.finished.values()))[0].facts
+    train, test = (
+        facts["samples"][part] if "samples" in facts else sum(facts["counts"][part])
+        for part in ("train", "test")
+    )
     return corrected_resampled_t_test(pairs[:, 0], pairs[:, 1], test / (train + test)).p_value
 
 
-def _per_run(evidence: Evidence, measure: str, method: str, keys: list[Key]) -> list[float]:
-    ours, theirs = ({run.key: run for run in evidence.methods[name]} for name in (method, evidence.baseline))
+def _per_run(evidence: Evidence, measure: str, method: str, baseline: str, keys: list[Key]) -> list[float]:
+    ours, theirs = ({run.key: run for run in evidence.methods[name]} for name in (method, baseline))
     both = [(ours[key], theirs[key]) for key in keys]
     if measure == "auc":
         return [delong_test(a.positive, a.score, b.score).p_value for a, b in both if _same(a, b)]
-    if measure == "accuracy":
+    if measure == "accuracy" and not evidence.multilabel:
         return [
             mcnemar_test(a.test.target, a.test.decision, b.test.decision).p_value
             for a, b in both

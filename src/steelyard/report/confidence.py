@@ -25,6 +25,11 @@ MANY = 10  # classes from which on it matters how near a wrong decision was
 _LARGEST_K = 20
 _DISTANCES = np.linspace(0, 0.1, 21)
 _BINS = 40
+_CONSTRAINT = {
+    "violation": "Violation of the constraint on training samples: mean hinge over pairs",
+    "multiplier": "Mean multiplier (lambda) of the samples that have one",
+    "mu": "Coefficient of the quadratic penalty (mu)",
+}
 _SCALES = {
     "train_accuracy": "Accuracy on training samples",
     "well_classified": "Share of training samples that the loss reads as sure",
@@ -76,11 +81,10 @@ def plots(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
 
 
 def told(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
-    """By epoch, what losses with scales of their own tell of themselves; none for other losses."""
-    there = {column for runs in evidence.finished.values() for run in runs for column in run.history[0]}
-    if not there & {"scale_1", "separation"}:
-        return []
-    return [by_epoch(evidence, looks, column, title) for column, title in _SCALES.items() if column in there]
+    """By epoch, what constraints and losses with scales of their own tell of themselves."""
+    there = {column for runs in evidence.finished.values() for run in runs for column in run.history[-1]}
+    titles = _CONSTRAINT | (_SCALES if there & {"scale_1", "separation"} else {})
+    return [by_epoch(evidence, looks, column, title) for column, title in titles.items() if column in there]
 
 
 def _top_k(classes: int) -> _Curve:

@@ -11,7 +11,7 @@ from steelyard.report.figure import MUTED, SURFACE, Look, Plot, axes, legend, li
 from steelyard.report.measures import measures, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -115,7 +115,8 @@ def calibration(evidence: Evidence, looks: Mapping[str, Look]) -> Plot:
 def training(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
     """Training loss, validation loss and the validation measures that matter by epoch."""
     study = evidence.store.study
-    titles = {f"val_{one.key}": one.label for one in measures(bool(evidence.critical), study.at_tpr)}
+    known = measures(bool(evidence.critical), study.at_tpr, multilabel=evidence.multilabel)
+    titles = {f"val_{one.key}": one.label for one in known}
     wanted = ("val_fpr_at_tpr", "val_auc", "val_balanced_accuracy", study.training.monitor)
     drawn = {"train_loss": "Loss on training samples", "val_loss": "Loss on validation samples"}
     drawn |= {column: f"{titles[column]} on validation samples" for column in wanted if column in titles}
@@ -137,7 +138,8 @@ def by_epoch(evidence: Evidence, looks: Mapping[str, Look], column: str, title: 
             look = looks[name]
             ax.plot(epoch, mean, color=look.colour, linestyle=look.dash, label=short(name),
                     marker=look.marker, markevery=max(1, len(epoch) // 8))  # fmt: skip
-            most = 1.0 if mean.max() <= 1 and not column.endswith("loss") else np.inf
+            share = column.startswith("val_") and mean.max() <= 1 and not column.endswith("loss")
+            most = 1.0 if share or column == "train_accuracy" else np.inf
             ax.fill_between(
                 epoch,
                 np.maximum(mean - sd, 0),
@@ -147,13 +149,23 @@ def by_epoch(evidence: Evidence, looks: Mapping[str, Look], column: str, title: 
                 linewidth=0,
             )
             rows += [(name, int(e), float(m), float(s)) for e, m, s in zip(epoch, mean, sd, strict=True)]
-            findings.append(f"{name} ends at {mean[-1]:.3g}")
+            begins = _second_phase(runs)
+            if begins:
+                ax.axvline(begins - 0.5, color=look.colour, linewidth=0.9, dashes=(2, 3))
+            phase = f", its second phase begins with epoch {begins:.3g}" if begins else ""
+            findings.append(f"{name} ends at {mean[-1]:.3g}{phase}")
         ax.set_xlabel("Epoch")
         ax.locator_params(axis="x", integer=True)
         ax.margins(x=0.02)
         legend(ax, len(findings))
         drawing = svg(figure, column)
     return Plot(column, title, listed(findings), drawing, ("method", "epoch", "mean", "sd"), rows)
+
+
+def _second_phase(runs: Sequence[Scored]) -> float:
+    """Mean number of the epoch with which the second phase begins; 0 for a method of one phase."""
+    first = [sum(row.get("phase") == 1 for row in run.history) for run in runs]
+    return float(np.mean(first)) + 1 if any(first) else 0.0
 
 
 def _by_run(values: list[list[float]]) -> Curve:

@@ -12,16 +12,16 @@ import numpy as np
 
 from steelyard._checks import InputError
 from steelyard.metrics import critical_score, threshold_at_tpr
-from steelyard.records import Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from steelyard.records import Predictions
     from steelyard.studies.store import Store, StoredRun
 
-Key = tuple[int, int]  # seed and fold: what pairs the runs of two methods
+Key = tuple[int, ...]  # seed and fold, and member in ensembles: what pairs the runs of two methods
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Scored:
 
     @property
     def key(self) -> Key:
-        """Seed and fold."""
-        return self.stored.run.seed, self.stored.run.fold
+        """Seed and fold, and member where there are ensembles."""
+        return self.stored.run.key
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
@@ -65,6 +65,11 @@ class Evidence:
     def classes(self) -> list[str]:
         """Names of the classes, by class number."""
         return [str(name) for name in self.facts["classes"]]
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a sample may have several of the classes."""
+        return bool(self.facts.get("multilabel"))
 
     @property
     def critical(self) -> list[int]:
@@ -131,12 +136,16 @@ def _figures(store: Store) -> dict[str, dict[str, dict[Key, float]]]:
     for row in store.results():
         if row["split"] == "test":
             value = float(row["value"]) if row["value"] else math.nan
-            found[row["method"]][row["metric"]][int(row["seed"]), int(row["fold"])] = value
+            found[row["method"]][row["metric"]][_key(row)] = value
     return {method: dict(measures) for method, measures in found.items()}
 
 
+def _key(row: Mapping[str, str]) -> Key:
+    return tuple(int(row[name]) for name in ("seed", "fold", "member") if row.get(name))
+
+
 def _scored(stored: StoredRun, critical: list[int], store: Store) -> Scored:
-    test = _in_order(stored.predictions("test"))
+    test = stored.predictions("test").in_order()
     if not critical:
         nothing = np.zeros(len(test.target))
         return Scored(stored, test, nothing.astype(bool), nothing, math.nan)
@@ -148,8 +157,3 @@ def _scored(stored: StoredRun, critical: list[int], store: Store) -> Scored:
     positive = np.isin(test.target, critical)
     score = np.asarray(critical_score(test.logits, critical), dtype=np.float64)
     return Scored(stored, test, positive, score, threshold)
-
-
-def _in_order(predictions: Predictions) -> Predictions:
-    order = np.argsort(predictions.index, kind="stable")
-    return Predictions(predictions.logits[order], predictions.target[order], predictions.index[order])

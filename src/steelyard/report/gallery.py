@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from steelyard.report import evidence as reading
+from steelyard.report import weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +26,15 @@ PER_ROW = 8
 MOST_CLASSES = 12  # the rarest
 _LARGEST = 128  # pixels of a picture's longer side in the page
 _PNG_UP_TO = 48  # smaller pictures are kept exactly, larger ones would make the page heavy
+_ABOUT_WEIGHTS = (
+    "Training samples by their mean weight; 1 is the weight of plain training. Samples that stay heavy are "
+    "hard or wrongly labelled."
+)
+_ABOUT_DRAWS = (
+    "Training samples by how often they were drawn; plain training takes each once an epoch. What is drawn "
+    "more often weighs less each time, so that on average all count for the same: here draws, not weights, "
+    "tell what is hard or wrongly labelled."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +61,28 @@ class Gallery:
     title: str
     about: str
     strips: tuple[Strip, ...]
+    by_class: tuple[Strip, ...] = ()  # behind a click
+
+    def among(self, rows: Container[int]) -> Gallery:
+        """The strips that can be shown whole where only the pictures of ``rows`` are there."""
+
+        def shown(strips: tuple[Strip, ...]) -> tuple[Strip, ...]:
+            return tuple(s for s in strips if s.tiles and all(tile.row in rows for tile in s.tiles))
+
+        return replace(self, strips=shown(self.strips), by_class=shown(self.by_class))
 
 
 def wanted(store: Store) -> NDArray[np.int64]:
     """Rows of the data set whose pictures the page will show, rising; needs runs and results only."""
-    rows = {
-        tile.row for one in galleries(reading.read(store)) for strip in one.strips for tile in strip.tiles
-    }
+    strips = [strip for one in galleries(reading.read(store)) for strip in (*one.strips, *one.by_class)]
+    rows = {tile.row for strip in strips for tile in strip.tiles}
     return np.array(sorted(rows), dtype=np.int64)
 
 
 def galleries(evidence: Evidence) -> list[Gallery]:
     """Every gallery that the runs can fill."""
     leader = evidence.leader
-    if leader is None:
+    if leader is None or evidence.multilabel:  # they show one true and one decided class of a sample
         return []
     found = [_sure_and_wrong(evidence, leader)]
     if evidence.baseline in evidence.finished and leader != evidence.baseline:
@@ -73,9 +91,9 @@ def galleries(evidence: Evidence) -> list[Gallery]:
     return [one for one in found if any(strip.tiles for strip in one.strips)]
 
 
-def pictures(evidence: Evidence) -> dict[int, tuple[str, str]]:
+def pictures(store: Store) -> dict[int, tuple[str, str]]:
     """Name and ``data:`` address of every stored picture, by row of the data set."""
-    stored = evidence.store.samples()
+    stored = store.samples()
     if stored is None:
         return {}
     each = zip(stored["index"].tolist(), stored["name"].tolist(), stored["image"], strict=True)
@@ -86,8 +104,7 @@ def _sure_and_wrong(evidence: Evidence, method: str) -> Gallery:
     row, target, probability = _average(evidence.methods[method])
     decided, sure = probability.argmax(axis=1), probability.max(axis=1)
     strips = []
-    sizes = evidence.facts["counts"]["train"]
-    for c in sorted(range(len(evidence.classes)), key=lambda c: sizes[c])[:MOST_CLASSES]:
+    for c in _rarest(evidence):
         wrong = np.flatnonzero((target == c) & (decided != c))
         chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:PER_CLASS]
         tiles = [
@@ -133,26 +150,51 @@ def _disagreements(evidence: Evidence, method: str) -> Gallery:
 
 
 def _weights(evidence: Evidence, method: str, runs: Sequence[Scored]) -> Gallery:
-    stored = [weights for run in runs if (weights := run.stored.weights()) is not None]
-    strips = []
+    stored = weights.of_runs(runs)
+    drawn = weights.drawn(stored)
+    much, little = ("Most drawn", "Least drawn") if drawn else ("Heaviest", "Lightest")
+    strips, by_class = [], []
     if stored:
-        index = np.concatenate([one["index"] for one in stored])
-        row, first, place = np.unique(index, return_index=True, return_inverse=True)
-        target = np.concatenate([one["target"] for one in stored])[first]
-        mean = np.bincount(place, np.concatenate([one["mean"] for one in stored])) / np.bincount(place)
-        order = np.argsort(-mean, kind="stable")
-        for title, chosen in (("Heaviest", order[:PER_ROW]), ("Lightest", order[::-1][:PER_ROW])):
-            tiles = [
-                Tile(int(row[i]), f"{evidence.classes[target[i]]}, weight {mean[i]:.2f}") for i in chosen
-            ]
-            strips.append(Strip(title, tuple(tiles)))
+        row, target, value = _per_sample(stored, drawn=drawn)
+        order = np.argsort(-value, kind="stable")
+
+        def strip(title: str, chosen: NDArray[np.int64]) -> Strip:
+            texts = [f"{value[i]:.2f} draws an epoch" if drawn else f"weight {value[i]:.2f}" for i in chosen]
+            names = [evidence.classes[target[i]] for i in chosen]
+            each = zip(row[chosen].tolist(), names, texts, strict=True)
+            return Strip(title, tuple(Tile(i, f"{name}, {text}") for i, name, text in each))
+
+        strips = [strip(much, order[:PER_ROW]), strip(little, order[::-1][:PER_ROW])]
+        for c in _rarest(evidence):
+            mine = order[target[order] == c]
+            top = mine[: min(PER_CLASS, -(-len(mine) // 2))]  # no sample on both sides
+            rest = mine[len(top) :][::-1][:PER_CLASS]
+            name = evidence.classes[c]
+            by_class += [strip(f"{name}: {much.lower()}", top), strip(f"{name}: {little.lower()}", rest)]
     return Gallery(
         f"weights_{list(evidence.methods).index(method)}",
-        f"Weight in training: {method}",
-        "Training samples by their mean weight; 1 is the weight of plain training. Samples that stay heavy "
-        "are hard or wrongly labelled.",
+        f"{'Draws' if drawn else 'Weight'} in training: {method}",
+        _ABOUT_DRAWS if drawn else _ABOUT_WEIGHTS,
         tuple(strips),
+        tuple(by_class),
     )
+
+
+def _per_sample(
+    stored: weights.Stored, *, drawn: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Rows and classes of the training samples, and over runs their mean weight, or draws an epoch."""
+    index = np.concatenate([one["index"] for one in stored])
+    row, first, place = np.unique(index, return_index=True, return_inverse=True)
+    target = np.concatenate([one["target"] for one in stored])[first]
+    each = [one["count"] / len(one["class_mean"]) if drawn else one["mean"] for one in stored]
+    return row, target, np.bincount(place, np.concatenate(each)) / np.bincount(place)
+
+
+def _rarest(evidence: Evidence) -> list[int]:
+    """Numbers of the classes that are shown one by one, the rarest first."""
+    sizes = evidence.facts["counts"]["train"]
+    return sorted(range(len(evidence.classes)), key=lambda c: sizes[c])[:MOST_CLASSES]
 
 
 def _average(runs: Sequence[Scored]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

@@ -12,23 +12,31 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from steelyard.report import suspects
 from steelyard.report.figure import MARKERS, SERIES
 from steelyard.report.gallery import galleries, pictures
 from steelyard.report.measures import UNKNOWN, number, p_phrase, p_text
+from steelyard.report.pairs import sentences
 from steelyard.studies.config import as_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from steelyard.report.audit import Audit
     from steelyard.report.evidence import Evidence
     from steelyard.report.figure import Plot
     from steelyard.report.ranking import Ranking
     from steelyard.report.summary import Summary
+    from steelyard.report.tuning import TuningSummary
+    from steelyard.studies.store import Store
+
+MOST_COLUMNS = 12  # of a table that the page of an audit shows
+MOST_PAIRS = 20  # of classes, likewise
 
 
 def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot]]) -> str:
     """The text of a study's ``report.html``."""
-    shown = pictures(evidence)
+    shown = pictures(evidence.store)
     return _fill(
         "page.html",
         summary=summary,
@@ -37,10 +45,11 @@ def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot
         parts=("train", *evidence.store.study.parts),
         configuration=as_yaml(evidence.store.study),
         plots=_drawn(plots),
-        galleries=galleries(evidence) if shown else [],
+        galleries=[one.among(shown) for one in galleries(evidence)],
         pictures=shown,
         looks=_looks(evidence.methods),
         tests=_by_measure(summary),
+        phases=sentences(evidence),
     )
 
 
@@ -51,6 +60,41 @@ def ranks_page(ranking: Ranking, plots: Mapping[str, Sequence[Plot]]) -> str:
         summary=ranking,
         plots=_drawn(plots),
         looks=_looks(one.method for one in ranking.methods),
+    )
+
+
+def audit_page(store: Store, found: Audit, top: int, plot: Plot) -> str:
+    """The text of ``audit.html``: the ``top`` of the ranking, pictures of it, pairs of classes."""
+    facts, kept = store.facts(), store.values()
+    columns = [] if kept is None else kept["column"].tolist()
+    values = {} if kept is None else dict(zip(kept["index"].tolist(), kept["value"].tolist(), strict=True))
+    return _fill(
+        "audit.html",
+        summary={"headline": suspects.headline(found), "details": suspects.details(found)},
+        name=facts["name"],
+        command=facts["command"],
+        folds=store.study.folds,
+        found=found,
+        top=top,
+        weighted=found.ranking[0].weight is not None,
+        strips=suspects.strips(found, top),
+        pictures=pictures(store),
+        pairs=suspects.pairs(found),
+        most_pairs=MOST_PAIRS,
+        columns=columns[:MOST_COLUMNS],
+        more_columns=max(0, len(columns) - MOST_COLUMNS),
+        values={row: value[:MOST_COLUMNS] for row, value in values.items()},
+        plots=_drawn({"answer": [plot]}),
+    )
+
+
+def tuning_page(summary: TuningSummary, plots: Mapping[str, Sequence[Plot]]) -> str:
+    """The text of the ``report.html`` of a search for parameters."""
+    return _fill(
+        "tuning.html",
+        summary=summary,
+        plots=_drawn(plots),
+        looks=_looks(one.method for one in summary.methods),
     )
 
 

@@ -41,8 +41,10 @@ class Measure:
         return text if text.startswith(MINUS) or not math.isfinite(value) else f"+{text}"
 
 
-def measures(critical: bool, at_tpr: float) -> tuple[Measure, ...]:
+def measures(critical: bool, at_tpr: float, *, multilabel: bool = False) -> tuple[Measure, ...]:
     """The columns of the table of methods, the one that decides first."""
+    if multilabel:
+        return _of_labels()
     return (*_of_critical(percent(at_tpr)), *_of_all_classes()) if critical else _of_all_classes()
 
 
@@ -72,6 +74,19 @@ def _of_all_classes() -> tuple[Measure, ...]:
         Measure("accuracy", "Accuracy", "higher", "share of right decisions; common classes dominate it"),
         Measure("ece", "ECE", "lower", calibration, percent=False),
         Measure("brier", "Brier", "lower", "squared error of the probabilities", percent=False),
+    )
+
+
+def _of_labels() -> tuple[Measure, ...]:
+    balanced = "mean of recall and specificity of each label, averaged over the labels"
+    area = "chance that a sample with a label scores above one without it, averaged over the labels"
+    precision = "average precision of each label, averaged"
+    return (
+        Measure("balanced_accuracy", "Mean balanced accuracy", "higher", balanced),
+        Measure("mean_auc", "Mean AUC", "higher", area, percent=False),
+        Measure("mean_average_precision", "Mean average precision", "higher", precision, percent=False),
+        Measure("mean_f1", "Mean F1", "higher", "F1 of each label, averaged"),
+        Measure("accuracy", "Accuracy", "higher", "share of right answers; absent labels dominate it"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from steelyard.report import confidence, curves, tallies
+from steelyard.report import confidence, curves, tallies, uncertainty, weights
 from steelyard.report.figure import INK, SURFACE, Look, Plot, axes, listed, short, svg
 
 if TYPE_CHECKING:
@@ -25,12 +25,21 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         return {"classes": [tallies.class_counts(summary)]}
     found = {
         "answer": [differences(summary, looks), spread(evidence, summary, looks)],
-        "classes": [tallies.class_counts(summary), tallies.recall(summary, looks)],
-        "confusion": [tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)],
-        "calibration": [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)],
         "training": [*curves.training(evidence, looks), *confidence.told(evidence, looks)],
-        "weights": tallies.class_weights(evidence),
+        "weights": weights.plots(evidence, looks),
     }
+    if evidence.multilabel:
+        found["classes"] = [tallies.class_counts(summary), tallies.labels(summary, looks)]
+    else:
+        found["classes"] = [
+            tallies.class_counts(summary),
+            tallies.recall(summary, looks),
+            *uncertainty.plots(evidence, looks),
+        ]
+        found["confusion"] = [
+            tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)
+        ]
+        found["calibration"] = [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)]
     if evidence.critical:
         found["operating"] = [curves.roc(evidence, looks), curves.precision_recall(evidence, looks)]
     return {section: [plot for plot in every if plot.rows] for section, every in found.items()}
@@ -83,7 +92,7 @@ def spread(evidence: Evidence, summary: Summary, looks: dict[str, Look]) -> Plot
     with axes(1.25 + 0.42 * len(names)) as (figure, ax):
         for y, name in enumerate(reversed(names)):
             values = evidence.figures.get(name, {}).get(column.key, {})
-            rows += [(name, seed, fold, value) for (seed, fold), value in sorted(values.items())]
+            rows += [(name, seed, fold, value) for (seed, fold, *_), value in sorted(values.items())]
             there = 100 * np.array([value for value in values.values() if math.isfinite(value)])
             if there.size:
                 ax.plot([there.mean()] * 2, [y - 0.28, y + 0.28], color=INK, linewidth=1.4)

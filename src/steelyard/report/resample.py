@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from steelyard.report.labels import PreparedLabels, rarest_label
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -80,7 +82,10 @@ def resample(evidence: Evidence, repeats: int = REPEATS, seed: int = 0) -> dict[
     rng = np.random.default_rng(seed)
     places = {id(run): unit[run.test.index] for _, run in runs}
     prepared = {
-        id(run): _Prepared(run, len(evidence.classes), evidence.store.study.at_tpr) for _, run in runs
+        id(run): PreparedLabels(run)
+        if evidence.multilabel
+        else _Prepared(run, len(evidence.classes), evidence.store.study.at_tpr)
+        for _, run in runs
     }
     parts: dict[int, list[dict[str, Values]]] = {id(run): [] for _, run in runs}
     for block in _blocks(stratum, repeats, rng):
@@ -140,10 +145,13 @@ def _share(weight: Weights, holds: NDArray[np.float32]) -> Values:
 def _units(evidence: Evidence, runs: list[Scored]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Unit of every row of the data set, and the class (stratum) of every unit.
 
-    A unit is a sample, or a group where the data is grouped; a group counts for its rarest class.
+    A unit is a sample, or a group where the data is grouped; a group counts for its rarest class, and a
+    sample of several labels for its rarest label.
     """
     index = np.concatenate([run.test.index for run in runs])
     target = np.concatenate([run.test.target for run in runs])
+    if evidence.multilabel:
+        target = rarest_label(target)
     name = index if evidence.group is None else evidence.group[index]
     units, place = np.unique(name, return_inverse=True)
     unit = np.zeros(int(index.max()) + 1, dtype=np.int64)

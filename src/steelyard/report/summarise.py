@@ -10,10 +10,22 @@ import numpy as np
 
 from steelyard.metrics import wilson_interval
 from steelyard.report import headline
-from steelyard.report.comparison import against_baseline, tied_with_best
+from steelyard.report.comparison import against_baseline, against_controls, tied_with_best
 from steelyard.report.measures import measures
+from steelyard.report.pairs import ensemble_tests, in_phases
 from steelyard.report.resample import resample
-from steelyard.report.summary import Cell, ClassRow, Cost, Disagreement, Failure, Recall, Row, Summary
+from steelyard.report.summary import (
+    Cell,
+    ClassRow,
+    Cost,
+    Disagreement,
+    Failure,
+    LabelFigures,
+    LabelRow,
+    Recall,
+    Row,
+    Summary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +39,12 @@ if TYPE_CHECKING:
 def summarise(evidence: Evidence) -> Summary:
     """Work out every number of the page; the same store always gives the same summary."""
     study = evidence.store.study
-    columns = _present(evidence, measures(bool(evidence.critical), study.at_tpr))
+    every = measures(bool(evidence.critical), study.at_tpr, multilabel=evidence.multilabel)
+    columns = _present(evidence, every)
     rows = _rows(evidence, columns)
     tested = ("fpr_at_tpr", "auc", "balanced_accuracy", "accuracy")[0 if evidence.critical else 2 :]
+    resampled = resample(evidence)
+    counts: dict[str, list[int]] = evidence.facts["counts"]
     runs = [run for scored in evidence.finished.values() for run in scored]
     index = _tested([run.test.index for run in runs])
     found = Summary(
@@ -38,9 +53,12 @@ def summarise(evidence: Evidence) -> Summary:
         details=(),
         measures=columns,
         methods=rows,
-        comparisons=against_baseline(evidence, resample(evidence), tested),
-        classes=tuple(_class_row(evidence, c) for c in range(len(evidence.classes))),
-        disagreements=tuple(_disagreement(evidence, name) for name in _others(evidence)),
+        comparisons=against_baseline(evidence, resampled, tested),
+        controls=against_controls(evidence, resampled, tested[:2], list(in_phases(evidence))),
+        ensembles=ensemble_tests(evidence),
+        classes=_class_rows(evidence),
+        samples=evidence.facts.get("samples", {part: sum(counts[part]) for part in ("train", "val", "test")}),
+        disagreements=_disagreements(evidence),
         costs=tuple(_cost(name, scored) for name, scored in evidence.finished.items()),
         failures=tuple(
             Failure(str(one.run.method), one.run.seed, one.run.fold, (one.failure or "").strip())
@@ -53,6 +71,7 @@ def summarise(evidence: Evidence) -> Summary:
         leader=evidence.leader,
         seeds=study.seeds,
         folds=study.folds or 1,
+        members=study.ensemble,
         positives=len(_tested([run.test.index[run.positive] for run in runs])),
         units=len(index if evidence.group is None else np.unique(evidence.group[index])),
         grouped=evidence.group is not None,
@@ -62,6 +81,17 @@ def summarise(evidence: Evidence) -> Summary:
     return dataclasses.replace(
         found, headline=headline.headline(found), details=tuple(headline.details(found))
     )
+
+
+def _class_rows(evidence: Evidence) -> tuple[ClassRow | LabelRow, ...]:
+    row = _label_row if evidence.multilabel else _class_row
+    return tuple(row(evidence, number) for number in range(len(evidence.classes)))
+
+
+def _disagreements(evidence: Evidence) -> tuple[Disagreement, ...]:
+    """Of decisions for one class; several labels have no single right or wrong."""
+    others = () if evidence.multilabel else _others(evidence)
+    return tuple(_disagreement(evidence, name) for name in others)
 
 
 def _tested(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -81,18 +111,12 @@ def _rows(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Row, ...]:
     rows = []
     for name in [*evidence.methods, *free]:
         figures = evidence.figures.get(name, {})
-        cells = {one.key: _cell(list(figures.get(one.key, {}).values())) for one in columns}
+        cells = {one.key: Cell.of(list(figures.get(one.key, {}).values())) for one in columns}
         runs = len({key for values in figures.values() for key in values})
         rows.append(Row(name, name in evidence.methods, runs, failed.count(name), cells))
     for column in columns:
         _mark(evidence, column, rows)
     return tuple(rows)
-
-
-def _cell(values: list[float]) -> Cell:
-    there = [value for value in values if math.isfinite(value)]
-    mean = float(np.mean(there)) if there else math.nan
-    return Cell(mean, float(np.std(there, ddof=1)) if len(there) > 1 else math.nan, len(there))
 
 
 def _mark(evidence: Evidence, column: Measure, rows: list[Row]) -> None:
@@ -117,6 +141,18 @@ def _class_row(evidence: Evidence, c: int) -> ClassRow:
     counts = {part: int(values[c]) for part, values in evidence.facts["counts"].items()}
     recalls = [_recall(evidence, name, scored, c) for name, scored in evidence.finished.items()]
     return ClassRow(evidence.classes[c], c in evidence.critical, counts, tuple(recalls))
+
+
+def _label_row(evidence: Evidence, label: int) -> LabelRow:
+    name = evidence.classes[label]
+
+    def figures(method: str) -> LabelFigures:
+        found = evidence.figures.get(method, {})
+        measures = ("balanced_accuracy", "auc", "average_precision")
+        return LabelFigures(method, *(Cell.of(found.get(f"{one}[{name}]", {}).values()) for one in measures))
+
+    counts = {part: int(values[label]) for part, values in evidence.facts["counts"].items()}
+    return LabelRow(name, False, counts, (), tuple(map(figures, evidence.finished)))
 
 
 def _recall(evidence: Evidence, name: str, runs: Sequence[Scored], c: int) -> Recall:

@@ -8,11 +8,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed import DataclassInstance
 
     from steelyard.report.comparison import Comparison
     from steelyard.report.measures import Measure
+    from steelyard.report.pairs import EnsembleTest
 
 
 FEW_POSITIVES = 50
@@ -27,6 +32,13 @@ class Cell:
     runs: int
     best: bool = False
     tied: bool = False  # a paired test over runs cannot tell it from the best
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Cell:
+        """Of the values of single runs, of which those that are not known do not count."""
+        there = [value for value in values if math.isfinite(value)]
+        mean = float(np.mean(there)) if there else math.nan
+        return cls(mean, float(np.std(there, ddof=1)) if len(there) > 1 else math.nan, len(there))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,23 @@ class ClassRow:
     critical: bool
     counts: dict[str, int]
     recall: tuple[Recall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFigures:
+    """How one method does on one label, over its runs."""
+
+    method: str
+    balanced_accuracy: Cell
+    auc: Cell
+    average_precision: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow(ClassRow):
+    """One of several labels that a sample may have: the samples that have it, and how each method does."""
+
+    figures: tuple[LabelFigures, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +134,10 @@ class Summary:
     measures: tuple[Measure, ...]
     methods: tuple[Row, ...]
     comparisons: tuple[Comparison, ...]
+    controls: tuple[Comparison, ...]  # methods in phases against their first phase, alone and trained on
+    ensembles: tuple[EnsembleTest, ...]
     classes: tuple[ClassRow, ...]
+    samples: dict[str, int]  # of each part, in the first seed and fold
     disagreements: tuple[Disagreement, ...]
     costs: tuple[Cost, ...]
     failures: tuple[Failure, ...]
@@ -116,6 +148,7 @@ class Summary:
     leader: str | None  # best trained method in the deciding measure
     seeds: int
     folds: int
+    members: int | None  # models per seed and fold, where there are ensembles
     positives: int  # test samples of the critical classes, over all runs each counted once
     units: int  # what the bootstrap draws: test samples, or groups of them
     grouped: bool
@@ -126,6 +159,11 @@ class Summary:
     def few_positives(self) -> bool:
         """Whether one critical test sample moves the sensitivity by more than two points."""
         return 0 < self.positives < FEW_POSITIVES
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a sample may have several of the classes."""
+        return any(isinstance(one, LabelRow) for one in self.classes)
 
     @property
     def deciding(self) -> Measure:

@@ -1,4 +1,4 @@
-"""Plots by class: its samples, what is found of them, what they are taken for, what they weigh."""
+"""Plots by class: its samples, what is found of them, what they are taken for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from matplotlib.patches import Rectangle
 
 from steelyard.metrics import confusion_matrix
 from steelyard.report.figure import ACCENT, INK, MUTED, SURFACE, Look, Plot, axes, legend, listed, short, svg
-from steelyard.report.measures import called
+from steelyard.report.measures import called, joined
+from steelyard.report.summary import LabelRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 24  # drawn in one plot: the rarest; the CSV file holds all
 MOST_CELLS = 12  # classes up to which a confusion matrix carries its figures
-MOST_LINES = 8
 
 
 def class_counts(summary: Summary) -> Plot:
@@ -50,7 +50,7 @@ def class_counts(summary: Summary) -> Plot:
     )
     return Plot(
         "class_counts",
-        "Training samples per class",
+        f"Training samples per {'label' if summary.multilabel else 'class'}",
         finding,
         drawing,
         ("class", "train", "val", "test"),
@@ -97,6 +97,54 @@ def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
     )
 
 
+def labels(summary: Summary, looks: Mapping[str, Look]) -> Plot:
+    """Balanced accuracy of every label by every method, the worst at the bottom."""
+    ordered = sorted((one for one in summary.classes if isinstance(one, LabelRow)), key=_over_methods)
+    drawn = ordered[:MOST_CLASSES]
+    methods = [one.method for one in drawn[0].figures]
+    with axes(_height(len(drawn), each=0.16 + 0.09 * len(methods))) as (figure, ax):
+        for n, method in enumerate(methods):
+            shift = 0.62 * ((n + 0.5) / len(methods) - 0.5)
+            found = [one.figures[n].balanced_accuracy for one in drawn]
+            ax.errorbar(
+                [100 * cell.mean for cell in found],
+                np.arange(len(drawn)) - shift,
+                xerr=[100 * np.nan_to_num(cell.sd) for cell in found],
+                fmt=looks[method].marker,
+                color=looks[method].colour,
+                label=short(method),
+                elinewidth=1.1,
+                mec=SURFACE,
+                mew=0.6,
+                ms=6.5,
+            )
+        _class_axis(ax, drawn)
+        ax.axvline(50, color=MUTED, linewidth=0.9)  # of any answer that does not look at the sample
+        ax.set_xlabel("Balanced accuracy, % (bars: standard deviation between runs)")
+        legend(ax, len(methods))
+        drawing = svg(figure, "labels")
+    rows = [
+        (one.name, each.method, cell.mean, cell.sd, each.auc.mean, each.average_precision.mean)
+        for one in ordered
+        for each in one.figures
+        for cell in (each.balanced_accuracy,)
+    ]
+    means = {one.name: 100 * _over_methods(one) for one in ordered[:3]}
+    worst = [f"{called(name)} ({mean:.1f} %)" for name, mean in means.items() if np.isfinite(mean)]
+    left = len(ordered) - MOST_CLASSES
+    rest = f" The {MOST_CLASSES} worst of {len(ordered)} labels are drawn." if left > 0 else ""
+    lowest = f"The lowest means over the methods are those of {joined(worst)}." if worst else ""
+    finding = f"{lowest}{rest}"
+    columns = ("label", "method", "balanced_accuracy", "sd", "auc", "average_precision")
+    return Plot("labels", "Balanced accuracy per label", finding, drawing, columns, rows)
+
+
+def _over_methods(one: LabelRow) -> float:
+    """Mean balanced accuracy over methods; infinite, so that it comes last, where it is not known."""
+    means = [each.balanced_accuracy.mean for each in one.figures]
+    return float(np.nan_to_num(np.mean(means), nan=np.inf))
+
+
 def confusion(evidence: Evidence, name: str, number: int) -> Plot:
     """What a method takes each class for: shares of each true class, over all runs."""
     classes = evidence.classes
@@ -122,47 +170,6 @@ def confusion(evidence: Evidence, name: str, number: int) -> Plot:
     ]
     columns = ("method", "true", "decided", "samples", "share_of_true")
     return Plot(f"confusion_{number}", name, _worst_mistake(classes, share), drawing, columns, rows)
-
-
-def class_weights(evidence: Evidence) -> list[Plot]:
-    """Mean sample weight of each class by epoch, for the methods that weigh samples."""
-    found = []
-    for number, (name, runs) in enumerate(evidence.finished.items()):
-        stored = [weights for run in runs if (weights := run.stored.weights()) is not None]
-        if stored:
-            found.append(_class_weights(evidence, name, number, stored))
-    return found
-
-
-def _class_weights(evidence: Evidence, name: str, number: int, stored: list[dict[str, Any]]) -> Plot:
-    epochs = min(len(one["class_mean"]) for one in stored)
-    mean = np.mean([one["class_mean"][:epochs] for one in stored], axis=0)  # (E, C)
-    sizes = np.array(evidence.facts["counts"]["train"])
-    rarest = np.argsort(sizes, kind="stable")[:MOST_LINES]
-    with axes(3.6) as (figure, ax):
-        ax.axhline(1, color=MUTED, linewidth=0.9)
-        for place, c in enumerate(rarest):
-            look = Look(place)
-            style = {"color": look.colour, "linestyle": look.dash, "marker": look.marker}
-            label = f"{short(evidence.classes[c], 16)} ({sizes[c]:,})"
-            ax.plot(np.arange(1, epochs + 1), mean[:, c], markevery=max(1, epochs // 8), label=label, **style)
-        ax.set(xlabel="Epoch", ylabel="Mean weight")
-        ax.locator_params(axis="x", integer=True)
-        legend(ax, len(rarest))
-        drawing = svg(figure, f"class_weights_{number}")
-    heavy, light = int(np.nanargmax(mean[-1])), int(np.nanargmin(mean[-1]))
-    heaviest, lightest = (called(evidence.classes[c]) for c in (heavy, light))
-    finding = (
-        f"In the last epoch a sample of {heaviest} weighs {mean[-1, heavy]:.2f} on average "
-        f"and one of {lightest} {mean[-1, light]:.2f}; 1 is the weight of plain training."
-    )
-    rows = [
-        (name, e + 1, evidence.classes[c], float(mean[e, c]))
-        for e in range(epochs)
-        for c in range(len(sizes))
-    ]
-    columns = ("method", "epoch", "class", "mean_weight")
-    return Plot(f"class_weights_{number}", f"Mean weight per class: {name}", finding, drawing, columns, rows)
 
 
 def _matrix(ax: Axes, share: np.ndarray, *, raster: bool) -> None:

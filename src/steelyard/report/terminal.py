@@ -11,16 +11,18 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from steelyard.report import suspects
 from steelyard.report.measures import count, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from steelyard.report.audit import Audit
     from steelyard.report.measures import Measure
     from steelyard.report.ranking import Place, Ranking
     from steelyard.report.summary import Cell, Row, Summary
 
-SHOWN = ("fpr_at_tpr", "auc", "balanced_accuracy", "mean_auc", "mean_f1")
+SHOWN = ("fpr_at_tpr", "auc", "balanced_accuracy", "mean_auc", "mean_average_precision", "mean_f1")
 WIDTH = 80
 _NAME = 26  # signs that names are given before further columns are; longer names fold
 _BETWEEN = 3  # signs between two columns
@@ -80,6 +82,25 @@ def ranks_table(ranking: Ranking) -> Table:
     return _table(f"{len(rows)} methods over {len(data_sets)} data sets", caption, names, [*shown, average])
 
 
+def audit_table(found: Audit, rows: int) -> Table:
+    """The most suspect samples."""
+    caption = [suspects.headline(found), *suspects.details(found)[1:-1]]
+    top = found.ranking[:rows]
+    columns = {
+        "rank": [f"{one.rank}" for one in top],
+        "given": [found.classes[one.given] for one in top],
+        "looks like": [found.classes[one.suggested] if one.issue else "the same" for one in top],
+        found.by: [f"{getattr(one, found.by):.2f}" for one in top],
+    }
+    table = _frame(f"Labels audited: {found.method}", caption)
+    table.add_column("sample", overflow="fold")
+    for heading in columns:
+        table.add_column(heading, overflow="fold")
+    for one, *cells in zip(top, *columns.values(), strict=True):
+        table.add_row(*map(Text, (one.name, *cells)))
+    return table
+
+
 def _fitting(names: Sequence[Text], columns: Sequence[_Column], last: _Column) -> list[_Column]:
     """The first of ``columns`` that have room between the names and ``last``; one in any case."""
     room = WIDTH - 2 - min(_NAME, max(map(len, names))) - _BETWEEN - last.width
@@ -92,19 +113,23 @@ def _fitting(names: Sequence[Text], columns: Sequence[_Column], last: _Column) -
 
 
 def _table(title: str, caption: Sequence[str], names: Sequence[Text], columns: Sequence[_Column]) -> Table:
-    table = Table(
-        title=Text(title),
-        caption=Text("\n".join(caption)),
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    table = _frame(title, caption)
     table.add_column("method", overflow="fold")
     for column in columns:
         table.add_column(Text(column.heading), justify="right", width=column.width, overflow="fold")
     for name, *figures in zip(names, *(column.figures for column in columns), strict=True):
         table.add_row(name, *figures)
     return table
+
+
+def _frame(title: str, caption: Sequence[str]) -> Table:
+    return Table(
+        title=Text(title),
+        caption=Text("\n".join(caption)),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
 
 
 def _heading(one: Measure) -> str:

@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING
 from steelyard._checks import InputError
 from steelyard._files import write_text
 from steelyard.report import evidence as reading
+from steelyard.report import suspects
 from steelyard.report.diagram import critical_difference_diagram
-from steelyard.report.html import page, ranks_page
+from steelyard.report.html import audit_page, page, ranks_page, tuning_page
 from steelyard.report.plots import plots
 from steelyard.report.ranks import rank
 from steelyard.report.summarise import summarise
+from steelyard.report.tuning import read_tuning, tuning_plots
 from steelyard.studies.store import write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from steelyard.report.audit import Audit
     from steelyard.report.evidence import Evidence
     from steelyard.report.figure import Plot
     from steelyard.report.ranking import Ranking
     from steelyard.report.summary import Summary
+    from steelyard.report.tuning import TuningSummary
     from steelyard.studies.store import Store
 
 
@@ -61,6 +65,28 @@ def write_ranks(stores: Sequence[Store], folder: Path) -> Ranking:
     _write_data(folder, [diagram])
     write_text(folder / "report.html", ranks_page(ranking, {"answer": [diagram]}))
     return ranking
+
+
+def write_audit(store: Store, found: Audit, top: int) -> None:
+    """Write ``audit.csv``, of all samples, and ``audit.html``, which shows the ``top`` most suspect ones."""
+    rows = (suspects.csv_row(found, one) for one in found.ranking)
+    write_rows(store.folder / "audit.csv", suspects.COLUMNS, rows)
+    plot = suspects.distribution(found)
+    _write_data(store.folder, [plot])
+    write_text(store.folder / "audit.html", audit_page(store, found, top, plot))
+
+
+def write_tuning(folder: Path) -> TuningSummary:
+    """Write the page of the search for parameters in ``folder`` from its files.
+
+    Raises:
+        InputError: if the search has not come to its end there.
+    """
+    summary = read_tuning(folder)
+    drawn = tuning_plots(summary)
+    _write_data(folder, chain.from_iterable(drawn.values()))
+    write_text(folder / "report.html", tuning_page(summary, drawn))
+    return summary
 
 
 def _write_page(evidence: Evidence, summary: Summary) -> None:

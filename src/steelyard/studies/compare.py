@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -17,6 +18,7 @@ from steelyard import catalog
 from steelyard.studies import run as running
 from steelyard.studies.config import Data, Run, Study
 from steelyard.studies.evaluate import evaluate
+from steelyard.studies.phases import base_and_control, phases_of
 from steelyard.studies.store import Store, StoredRun, fresh_folder
 from steelyard.words import Word
 
@@ -63,18 +65,26 @@ def compare(
     store = Store.create(folder, asked)
     with store.locked():
         store.write_facts(facts)
+        store.write_names(dataset.sample)
         if dataset.group is not None:
             store.write_groups(dataset.group)
-        missing = store.missing()
-        listener.start(missing, len(asked.runs()) - len(missing))
-        if workers == 1 or len(missing) < 2:
-            for one in missing:
-                bring_to_end(store, one, where, functools.partial(listener.epoch, one))
-                listener.finished(StoredRun(one, store.run_folder(one)))
-        else:
-            _in_processes(store, missing, workers, device, listener)
+        train_missing(store, listener, workers, device)
         store.write_results(evaluate(store))
     return store
+
+
+def train_missing(store: Store, listener: Listener, workers: int, device: str) -> None:
+    """Train every run of the study that ``store`` lacks."""
+    missing = store.missing()
+    listener.start(missing, len(store.study.runs()) - len(missing))
+    if workers > 1 and len(missing) > 1:
+        _in_processes(store, missing, workers, device, listener)
+    else:
+        for one in missing:
+            bring_to_end(store, one, running.pick_device(device), functools.partial(listener.epoch, one))
+            listener.finished(StoredRun(one, store.run_folder(one)))
+    for checkpoint in store.folder.glob(f"runs/*/{running.FIRST_PHASE}"):
+        checkpoint.unlink()
 
 
 def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = lambda _: None) -> None:
@@ -82,6 +92,10 @@ def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = l
     unfinished = store.unfinished_folder(run)
     if not (unfinished / "unfinished.pt").exists():
         fresh_folder(unfinished)
+        for base in base_and_control(run.method)[:1]:
+            begun = store.run_folder(run.model_copy(update={"method": base})) / running.FIRST_PHASE
+            if begun.exists():  # the same to the last bit as training that phase once more
+                shutil.copy(begun, unfinished / "unfinished.pt")
     dataset = read_once(store.study.data.model_dump_json())
     running.train_run(store.study, run, dataset, unfinished, device, on_epoch, _plain(store, run))
     store.finish(run)
@@ -89,9 +103,12 @@ def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = l
 
 def _plain(store: Store, run: Run) -> StoredRun | None:
     """The finished plain run that ``run`` learns a last layer on, if it does and the store holds that run."""
-    plain = run.model_copy(update={"method": Word(catalog.BASELINE)})
-    there = run.method.name in catalog.REFITS and (store.run_folder(plain) / "model.pt").exists()
-    return StoredRun(plain, store.run_folder(plain)) if there else None
+    method = catalog.plain_of(run.method)
+    if method is None:
+        return None
+    plain = run.model_copy(update={"method": method})
+    stored = StoredRun(plain, store.run_folder(plain))
+    return stored if (stored.folder / "model.pt").exists() else None
 
 
 @functools.lru_cache(maxsize=1)
@@ -107,24 +124,27 @@ def check_runs(asked: Study, dataset: Dataset) -> None:
     for one in asked.runs():
         if one.method == first.method:
             rows = running.split_of(asked, dataset, one)
-        if (one.seed, one.fold) == (first.seed, first.fold):
-            running.prepare(asked, dataset, one, rows)
+        if one.model_copy(update={"method": first.method}) == first:
+            running.prepare(asked.of(one), dataset, one, rows)
 
 
 def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.device) -> dict[str, Any]:
     """What the page says of the data and of how the study was made."""
     rows = running.split_of(asked, dataset, asked.runs()[0])
-    parts = {part: dataset.counts(getattr(rows, part)).tolist() for part in ("train", "val", "test")}
+    parts = running.counts_of_parts(dataset, rows)
     return {
         "name": dataset.name,
         "kind": "image" if dataset.is_image else "table",
         "classes": list(dataset.classes),
         "superclass": list(dataset.superclass),
         "critical": running.critical_classes(asked, dataset),
-        "baseline": baseline(asked),
+        "phases": phases_of(asked),
+        "multilabel": dataset.multilabel,
+        "baseline": baseline(asked, catalog.task_of(multilabel=dataset.multilabel)),
         "notes": list(dataset.notes),
         "grouped": dataset.group is not None,
-        "counts": {"all": dataset.counts().tolist()} | parts,
+        **parts,
+        "counts": {"all": dataset.counts().tolist()} | parts["counts"],
         "versions": {name: version(name) for name in ("steelyard", "torch", "numpy", "scikit-learn")}
         | {"python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, {device.type}",
@@ -133,16 +153,22 @@ def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.devi
 
 
 def with_baseline(asked: Study) -> Study:
-    """``asked`` with the plain method in front, if it holds none: no comparison goes without."""
-    if any(method.name == catalog.BASELINE for method in asked.methods):
+    """``asked`` with the plain method in front, if it holds none: no comparison goes without.
+
+    Where no methods were asked for, they are those that fit the data.
+    """
+    task = catalog.task_of(multilabel=read_once(asked.data.model_dump_json()).multilabel)
+    if "methods" not in asked.model_fields_set:
+        return asked.model_copy(update={"methods": tuple(map(Word, task.methods))})
+    if any(method.name == task.baseline for method in asked.methods):
         return asked
-    return asked.model_copy(update={"methods": (Word(catalog.BASELINE), *asked.methods)})
+    return asked.model_copy(update={"methods": (Word(task.baseline), *asked.methods)})
 
 
-def baseline(asked: Study) -> str:
+def baseline(asked: Study, task: catalog.Task = catalog.ONE_CLASS) -> str:
     """The method that all others are compared with: the plain one where it is there, else the first."""
-    names = [str(method) for method in asked.methods]
-    return catalog.BASELINE if catalog.BASELINE in names else names[0]
+    plain = [method for method in asked.methods if method.name == task.baseline]
+    return str((*plain, *asked.methods)[0])
 
 
 def _in_processes(store: Store, missing: list[Run], workers: int, device: str, listener: Listener) -> None:

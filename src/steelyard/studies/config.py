@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, ValidationError, model_validator
 
 from steelyard import _checks as check
 from steelyard._checks import InputError
-from steelyard.recipe import Count, Frozen, Recipe, Share
+from steelyard.recipe import OF_METHODS, Count, Frozen, Recipe, Share
 from steelyard.words import Word
 
 if TYPE_CHECKING:
@@ -24,12 +24,15 @@ DEFAULT_METHODS = ("ce", "balanced-ce", "focal", "low")
 class Data(Frozen):
     """Which samples, and how they are divided."""
 
-    source: str = Field(description="a built-in name, a folder of class folders, .csv, .parquet or .npz")
+    source: str = Field(description="a built-in name, a folder of images, .csv, .parquet or .npz")
     target: str | None = Field(None, description="column that holds the class (.csv, .parquet)")
     group: str | None = Field(None, description="column whose equal values (patient, lesion) stay together")
     metadata: str | None = Field(None, description="table that gives each image its group")
     image_size: int | tuple[int, int] | None = Field(
         None, description="pixels: 64, or height x width as 48x64"
+    )
+    colour: Literal["shades-of-grey"] | None = Field(
+        None, description="colour constancy of images: shades-of-grey takes the colour of the light out"
     )
     classes: tuple[str, ...] = Field((), description="use only these classes")
     imbalance: AWord | None = Field(
@@ -41,10 +44,13 @@ class Data(Frozen):
         0.2, description="share held out for the answer, where the source has no test part"
     )
     skip_unreadable: bool = Field(default=False, description="leave unreadable images out, and say how many")
+    thinned_test: bool = Field(
+        default=False, description="test on samples thinned to the training ratio of the classes as well"
+    )
 
 
 class Study(Frozen):
-    """One comparison: methods x seeds x folds on one data set with one model and one recipe.
+    """One comparison: methods x seeds x folds (x members) on one data set with one model and one recipe.
 
     >>> Study(data={"source": "digits"}, methods=["ce", "low(lam=0.1)"]).methods[1].params
     {'lam': 0.1}
@@ -63,10 +69,14 @@ class Study(Frozen):
     folds: Annotated[int, Field(ge=2)] | None = Field(
         None, description="test on each of so many folds in turn"
     )
+    ensemble: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="models per seed and fold, each with a validation part of its own; logits averaged"
+    )
     critical: tuple[str, ...] = Field((), description="the classes that must not be missed")
     at_tpr: Annotated[float, Field(gt=0, le=1)] = Field(
         0.95, description="sensitivity asked for, for --critical"
     )
+    tested: bool = Field(True, description="whether runs predict the test samples; those of a search do not")
 
     @model_validator(mode="before")
     @classmethod
@@ -91,24 +101,47 @@ class Study(Frozen):
     @property
     def parts(self) -> tuple[str, ...]:
         """The held-out parts that every run predicts."""
-        return ("val", "test") if self.data.val_fraction else ("test",)
+        return ("val",) * (self.data.val_fraction > 0) + ("test",) * self.tested
+
+    def of(self, run: Run) -> Study:
+        """The study with the settings of the training that the word of ``run`` holds.
+
+        Raises:
+            InputError: if one has a value that cannot be used.
+        """
+        own = {name: value for name, value in run.method.params.items() if name in OF_METHODS}
+        if not own:
+            return self
+        try:
+            training = Recipe.model_validate(self.training.model_dump() | own)
+        except ValidationError as error:
+            wrong = "; ".join(map(_message, error.errors()))
+            raise InputError(f"method {run.method} cannot be used: {wrong}.") from None
+        return self.model_copy(update={"training": training})
 
     def runs(self) -> list[Run]:
         """Every run of the study, seed by seed, so that an early look compares like with like."""
         return [
-            Run(method=method, seed=seed, fold=fold)
+            Run(method=method, seed=seed, fold=fold, member=member)
             for seed in range(self.seed, self.seed + self.seeds)
             for fold in range(self.folds or 1)
+            for member in (range(self.ensemble) if self.ensemble else (None,))
             for method in self.methods
         ]
 
 
 class Run(Frozen):
-    """One training: a method, a seed and a fold of a study."""
+    """One training: a method, a seed and a fold of a study, and a member where it has ensembles."""
 
     method: AWord
     seed: int = 0
     fold: int = 0
+    member: int | None = None
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Seed and fold, and member where there is one: what pairs the runs of two methods."""
+        return (self.seed, self.fold) if self.member is None else (self.seed, self.fold, self.member)
 
 
 def study(values: Mapping[str, Any]) -> Study:

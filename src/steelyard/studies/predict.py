@@ -13,16 +13,19 @@ import torch
 from steelyard import _checks as check
 from steelyard import catalog
 from steelyard.data import Batches, Encoding, read
+from steelyard.functional.uncertainty import MEASURES
 from steelyard.studies.config import Run
 from steelyard.studies.evaluate import decided, measures, positives_and_score, threshold
 from steelyard.studies.run import pick_device
 from steelyard.studies.store import Store, StoredRun, write_rows
 from steelyard.training import predict
+from steelyard.uncertainty import stochastic_logits
 from steelyard.words import Word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from steelyard.data import Dataset
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from steelyard.recipe import Recipe
     from steelyard.records import Predictions
 
+_PASSES = 20  # of Monte-Carlo dropout
+
 
 def write_predictions(
     model: Path,
@@ -40,18 +45,24 @@ def write_predictions(
     *,
     critical: Sequence[str] = (),
     at_tpr: float | None = None,
+    uncertainty: bool = False,
     device: str,
 ) -> int:
     """Write one row per sample of ``data``: its name, the predicted class, the probability of every class.
 
     With critical classes (the study's own if none are named) also the score and whether it reaches the
-    threshold that gives the wanted sensitivity on the run's validation samples. Returns the number of rows.
+    threshold that gives the wanted sensitivity on the run's validation samples. With ``uncertainty`` also
+    the measures of :mod:`steelyard.functional.uncertainty` by Monte-Carlo dropout. Returns the number of
+    rows.
     """
     stored, store = open_run(model)
-    predictions, dataset, classes = predict_on(stored, data, labelled=False, device=device)
+    restored = restore(stored, device)
+    dataset = read_like(stored, data, labelled=False)
+    batches, classes = restored.all_of(dataset), restored.encoding.classes
+    predictions = restored.predictions(batches)
     columns: dict[str, Sequence[Any]] = {
         "sample": dataset.sample,
-        "predicted": [classes[c] for c in predictions.decision],
+        "predicted": _named(predictions, classes),
         **{f"p[{name}]": _rounded(predictions.probability[:, c]) for c, name in enumerate(classes)},
     }
     numbers = [
@@ -61,6 +72,8 @@ def write_predictions(
         cut = _threshold(stored, numbers, at_tpr or store.study.at_tpr)
         _, score = positives_and_score(predictions, numbers)
         columns |= {"critical_score": _rounded(score), "critical": (score >= cut).astype(int).tolist()}
+    if uncertainty:
+        columns |= {name: _rounded(values) for name, values in _uncertainty(restored, batches).items()}
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     write_rows(out, list(columns), rows)
     return len(predictions.target)
@@ -83,9 +96,7 @@ def predict_on(
     """Predictions of the model of ``stored`` for every sample of ``data``, the data, the model's classes."""
     restored = restore(stored, device)
     dataset = read_like(stored, data, labelled=labelled, target=target)
-    batches = restored.batches(dataset, np.arange(len(dataset)), restored.encoding.target)
-    found = predict(restored.model, batches, restored.recipe, restored.objective.outputs)
-    return found, dataset, list(restored.encoding.classes)
+    return restored.predictions(restored.all_of(dataset)), dataset, list(restored.encoding.classes)
 
 
 def read_like(stored: StoredRun, data: str, *, labelled: bool, target: str | None = None) -> Dataset:
@@ -121,6 +132,14 @@ class Restored:
         inputs, labels = self.encoding.inputs(dataset), target(dataset)
         return Batches(inputs, labels, rows, self.encoding, batch_size=size, device=self.device)
 
+    def all_of(self, dataset: Dataset) -> Batches:
+        """Every sample of ``dataset``, labelled as in training; as :meth:`batches`."""
+        return self.batches(dataset, np.arange(len(dataset)), self.encoding.target)
+
+    def predictions(self, batches: Batches) -> Predictions:
+        """Logits of every sample, on the scale to predict on."""
+        return predict(self.model, batches, self.recipe, self.objective.outputs)
+
 
 def restore(stored: StoredRun, device: str) -> Restored:
     """The model of ``stored``, on the device, in the state in which its training left it."""
@@ -128,14 +147,31 @@ def restore(stored: StoredRun, device: str) -> Restored:
     kept = torch.load(stored.folder / "model.pt", weights_only=True, map_location="cpu")
     encoding = Encoding.from_json(kept["encoding"])
     model = catalog.model(Word.parse(kept["model_word"]), encoding.shape, len(kept["classes"]))
-    counts = stored.facts()["counts"]["train"]
-    critical = [kept["classes"].index(name) for name in asked.critical]
-    facts = catalog.Facts(counts, kept["num_samples"], model, critical)
+    facts = catalog.Facts(
+        class_counts=stored.facts()["counts"]["train"],
+        num_samples=kept["num_samples"],
+        model=model,
+        critical=[kept["classes"].index(name) for name in asked.critical],
+        absent_counts=stored.absent_counts(),
+    )
     objective = catalog.method(stored.run.method, facts)
     model.load_state_dict(kept["model"])
     objective.load_state_dict(kept["objective"])
     where = pick_device(device)
     return Restored(model.to(where), objective.to(where), encoding, asked.training, where)
+
+
+def _uncertainty(restored: Restored, batches: Batches) -> dict[str, NDArray[np.float64]]:
+    """Every measure of every sample's uncertainty; the same numbers each time."""
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in MEASURES}
+    device = restored.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        for batch in batches:
+            logits = restored.objective.outputs(stochastic_logits(restored.model, batch.x, _PASSES).float())
+            for name, measure in MEASURES.items():
+                found[name].append(measure(logits).cpu())
+    return {name.replace("-", "_"): torch.cat(values).double().numpy() for name, values in found.items()}
 
 
 def open_run(folder: Path) -> tuple[StoredRun, Store]:
@@ -153,6 +189,14 @@ def open_run(folder: Path) -> tuple[StoredRun, Store]:
     place = candidates[0] if candidates[0].is_dir() else candidates[0].parent
     run = Run.model_validate(json.loads((place / "config.json").read_text(encoding="utf-8")))
     return StoredRun(run, place.resolve()), Store(place.resolve().parents[1])
+
+
+def _named(predictions: Predictions, classes: Sequence[str]) -> list[str]:
+    """The class that each sample is decided for, or its labels."""
+    if predictions.multilabel:
+        there = predictions.decision == 1
+        return ["; ".join(name for name, has in zip(classes, row, strict=True) if has) for row in there]
+    return [classes[c] for c in predictions.decision]
 
 
 def _threshold(stored: StoredRun, critical: Sequence[int], at_tpr: float) -> float:

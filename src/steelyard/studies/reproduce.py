@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ class PaperFigure(Frozen):
     """One number that a paper prints, in the unit of our measure."""
 
     method: str  # the word of the method here
+    row: str = ""  # what follows the word in the table of methods, as ", ensemble, thinned test"
     minus: str = ""  # word of the method to which the number is the difference; empty: it stands for itself
     measure: str
     value: float
@@ -31,6 +33,24 @@ class PaperFigure(Frozen):
     among: tuple[str, ...] = ()  # methods of which the paper reports the best as `method`
     spread: float | None = None  # standard deviation, where the paper gives one
     place: str = ""  # table or figure of the paper
+
+
+class PaperTable(Frozen):
+    """Figures of a paper that share all but method and measure."""
+
+    place: str
+    part: str = ""
+    row: str = ""
+    measures: tuple[str, ...]  # of the columns
+    values: dict[str, tuple[float | tuple[float, float], ...]]  # by method; with a spread in pairs
+
+    def figures(self) -> Iterator[PaperFigure]:
+        """Row by row."""
+        for method, values in self.values.items():
+            for measure, value in zip(self.measures, values, strict=True):
+                mean, spread = value if isinstance(value, tuple) else (value, None)
+                same = {"part": self.part, "row": self.row, "place": self.place}
+                yield PaperFigure(method=method, measure=measure, value=mean, spread=spread, **same)
 
 
 class Experiment(Frozen):
@@ -43,11 +63,34 @@ class Experiment(Frozen):
     quick: dict[str, Any]  # what the honest small version changes
     parts: dict[str, dict[str, Any]] = Field({"": {}})  # name -> what it changes, under `quick` there alone
     figures: tuple[PaperFigure, ...] = ()
+    tables: tuple[PaperTable, ...] = ()
+    own_data: bool = False  # whether the data, and what is critical in it, is the user's to name
 
-    def studies(self, scale: Scale) -> dict[str, Study]:
-        """The studies to run, by part."""
+    @property
+    def all_figures(self) -> list[PaperFigure]:
+        """The single ones, then those of the tables."""
+        return [*self.figures, *(figure for table in self.tables for figure in table.figures())]
+
+    def studies(self, scale: Scale, data: str | None = None, **other: Any) -> dict[str, Study]:
+        """The studies to run, by part.
+
+        Args:
+            scale: As the paper, or the small version.
+            data: Source of the samples, in place of the experiment's own.
+            other: Settings of a study, in place of the experiment's own; None leaves those.
+
+        Raises:
+            InputError: if the experiment has no data of its own and none is given.
+        """
+        if self.own_data and not (data and other.get("critical")):
+            raise check.InputError(
+                f"{self.title!r} is for data of your own: give --data FOLDER and --critical CLASS."
+            )
         base = _merged(self.study, self.quick) if scale == "quick" else self.study
-        return {part: study(_of_part(base, changes, scale)) for part, changes in self.parts.items()}
+        changed = {key: value for key, value in other.items() if value is not None}
+        changed |= {"data": {"source": data}} if data else {}
+        parts = {part: _of_part(base, changes, scale) for part, changes in self.parts.items()}
+        return {part: study(_merged(settings, changed)) for part, settings in parts.items()}
 
 
 def experiments() -> list[str]:
@@ -73,16 +116,18 @@ def beside_the_paper(
         results: Rows of ``results.csv`` by part.
     """
     results = {part: [*rows, *_chosen(asked, part, rows)] for part, rows in results.items()}
-    found: dict[tuple[str, str, str], dict[tuple[str, str], float]] = defaultdict(dict)
+    found: dict[tuple[str, str, str], dict[tuple[str, ...], float]] = defaultdict(dict)
     for part, rows in results.items():
         for row in rows:
             if row["split"] == "test":
-                found[part, row["method"], row["metric"]][row["seed"], row["fold"]] = float(row["value"])
+                run = row["seed"], row["fold"], row.get("member", "")
+                name = re.sub(r", ensemble of \d+", ", ensemble", row["method"])
+                found[part, name, row["metric"]][run] = float(row["value"])
     table = []
-    for figure in asked.figures:
-        of_runs = found[figure.part, figure.method, figure.measure]
+    for figure in asked.all_figures:
+        of_runs = found[figure.part, figure.method + figure.row, figure.measure]
         if figure.minus:
-            others = found[figure.part, figure.minus, figure.measure]
+            others = found[figure.part, figure.minus + figure.row, figure.measure]
             of_runs = {key: value - others[key] for key, value in of_runs.items() if key in others}
         ours = np.array(list(of_runs.values()))
         row = figure.model_dump() | {"n": len(ours), "ours": None, "sd": None}

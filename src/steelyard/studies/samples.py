@@ -1,8 +1,8 @@
-"""Pictures of single samples, kept beside a study so that its page can show them without the data."""
+"""Single samples, kept beside a study so that its pages can show them without the data."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from torch import Tensor
@@ -20,14 +20,40 @@ LARGEST = 96  # pixels of a thumbnail's longer side
 
 
 def keep_samples(store: Store, rows: NDArray[np.int64]) -> None:
-    """Put small pictures and names of the samples at ``rows`` into ``store``; nothing for tables."""
-    dataset = read_once(store.study.data.model_dump_json())
-    if isinstance(dataset.x, Table) or len(rows) == 0:
+    """Put small pictures and names of the samples at ``rows`` into ``store``; nothing for tables.
+
+    Pictures that are there stay, and the data is read only for those that are not.
+    """
+    there = store.samples()
+    index = np.unique(rows) if there is None else np.union1d(rows, there["index"])
+    if there is not None and len(index) == len(there["index"]):
         return
-    index = np.unique(rows)
+    dataset = read_once(store.study.data.model_dump_json())
+    if isinstance(dataset.x, Table) or len(index) == 0:
+        return
     image = dataset.x[index] if isinstance(dataset.x, Tensor) else dataset.x.decoded(index)
+    image = _middle_slice(image) if image.ndim == 5 else image
     scale = LARGEST / max(image.shape[-2:])
     if scale < 1:
         small = interpolate(image.float(), scale_factor=scale, mode="area")
         image = small.round().clamp(0, 255).byte()
     store.write_samples(index, image.numpy(), [dataset.sample[i] for i in index])
+
+
+def keep_values(store: Store, rows: NDArray[np.int64]) -> None:
+    """Put the columns of the samples at ``rows`` into ``store``, as text; nothing for images."""
+    there, index = store.values(), np.unique(rows)
+    if store.facts()["kind"] != "table" or (there is not None and np.isin(index, there["index"]).all()):
+        return
+    part = cast("Table", read_once(store.study.data.model_dump_json()).x).take(index)
+    numbers = [["" if np.isnan(x) else f"{x:.6g}" for x in row] for row in part.numeric.tolist()]
+    texts = [["" if x is None else str(x) for x in row] for row in part.categorical.tolist()]
+    value = [[*number, *text] for number, text in zip(numbers, texts or [[]] * len(index), strict=True)]
+    store.write_values(index, [*part.numeric_names, *part.categorical_names], np.array(value, dtype=str))
+
+
+def _middle_slice(volume: Tensor) -> Tensor:
+    """(K, 1, H, W) uint8: the first channel halfway through (K, C, D, H, W), each in its own full range."""
+    image = volume[:, :1, volume.shape[2] // 2].float()
+    low, high = image.amin((1, 2, 3), keepdim=True), image.amax((1, 2, 3), keepdim=True)
+    return (255 * (image - low) / (high - low).clamp_min(1e-12)).round().byte()

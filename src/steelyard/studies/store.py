@@ -55,9 +55,32 @@ class StoredRun:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
 
+    def dynamics(self) -> dict[str, NDArray[Any]]:
+        """Mean loss, margin and probabilities of the training samples (see ``training.dynamics``).
+
+        Raises:
+            InputError: if the run keeps none.
+        """
+        path = self.folder / "dynamics.npz"
+        if not path.exists():
+            raise InputError(
+                f"{path} is missing: the run took over the training of another, is of data with several "
+                "labels per sample, or of an earlier steelyard; audit another method, or compare again, with "
+                "--out of a new folder."
+            )
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
     def facts(self) -> dict[str, Any]:
         """Class counts of the parts, best epoch, seconds per epoch, peak memory in bytes, device."""
         return dict(json.loads((self.folder / "facts.json").read_text(encoding="utf-8")))
+
+    def absent_counts(self) -> list[int]:
+        """(L,) training samples without each label; empty where a sample has one class."""
+        facts = self.facts()
+        if "samples" not in facts:
+            return []
+        return [facts["samples"]["train"] - present for present in facts["counts"]["train"]]
 
 
 class Store:
@@ -102,10 +125,12 @@ class Store:
 
     def run_folder(self, run: Run) -> Path:
         """Where ``run`` is kept when it is whole."""
-        about = f"{run.method}|{run.seed}|{run.fold}"
+        about, member = f"{run.method}|{run.seed}|{run.fold}", ""
+        if run.member is not None:
+            about, member = f"{about}|{run.member}", f"_member{run.member}"
         digest = hashlib.sha256(about.encode()).hexdigest()[:8]
         name = re.sub(r"[^a-z0-9.]+", "-", str(run.method).lower()).strip("-.")[:40]
-        return self.folder / "runs" / f"{name}_seed{run.seed}_fold{run.fold}_{digest}"
+        return self.folder / "runs" / f"{name}_seed{run.seed}_fold{run.fold}{member}_{digest}"
 
     def unfinished_folder(self, run: Run) -> Path:
         """Where ``run`` is kept while it trains."""
@@ -146,6 +171,29 @@ class Store:
         with written_whole(self.folder / "samples.npz") as temporary:
             np.savez_compressed(temporary, index=index, image=image, name=np.asarray(name, dtype=str))
 
+    def values(self) -> dict[str, NDArray[Any]] | None:
+        """Rows of a table for pages: ``index`` (K,), ``column`` (F,), ``value`` (K, F) as text; or None."""
+        path = self.folder / "values.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
+    def write_values(self, index: NDArray[np.int64], column: Sequence[str], value: NDArray[np.str_]) -> None:
+        """Keep what :meth:`values` reads."""
+        with written_whole(self.folder / "values.npz") as temporary:
+            np.savez_compressed(temporary, index=index, column=np.asarray(column, dtype=str), value=value)
+
+    def names(self) -> NDArray[np.str_]:
+        """Name of every row of the data set: the path of its file, or its place in its source."""
+        with np.load(self.folder / "names.npz", allow_pickle=False) as file:
+            return np.asarray(file["name"])
+
+    def write_names(self, name: Sequence[str]) -> None:
+        """Keep what :meth:`names` reads."""
+        with written_whole(self.folder / "names.npz") as temporary:
+            np.savez_compressed(temporary, name=np.asarray(name, dtype=str))
+
     def groups(self) -> NDArray[np.int64] | None:
         """The group (patient, lesion) of every row of the data set; None where the data is not grouped."""
         path = self.folder / "groups.npy"
@@ -157,12 +205,17 @@ class Store:
             np.save(temporary, group)
 
     def results(self) -> list[dict[str, str]]:
-        """Rows of ``results.csv``: method, seed, fold, split, metric, value."""
+        """Rows of ``results.csv``: method, seed, fold, split, metric, value.
+
+        In a study with ensembles also member, which is empty in the rows of whole ensembles.
+        """
         return read_rows(self.folder / "results.csv")
 
     def write_results(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Keep what :meth:`results` reads."""
-        write_rows(self.folder / "results.csv", ("method", "seed", "fold", "split", "metric", "value"), rows)
+        member = ["member"] if self.study.ensemble else []
+        columns = ["method", "seed", "fold", *member, "split", "metric", "value"]
+        write_rows(self.folder / "results.csv", columns, rows)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -198,4 +251,5 @@ def _refuse_another(there: Study, asked: Study, folder: Path) -> None:
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a run's numbers, flat: all but the methods and the number of seeds."""
     flat = {f"{part}.{key}": value for part in ("data", "training") for key, value in values[part].items()}
-    return flat | {key: values[key] for key in ("model", "seed", "folds", "critical", "at_tpr")}
+    kept = ("model", "seed", "folds", "ensemble", "critical", "at_tpr", "tested")
+    return flat | {key: values[key] for key in kept}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from steelyard.data import Batches
     from steelyard.objective import Objective
     from steelyard.recipe import Recipe
-    from steelyard.training.recorder import WeightRecorder
+    from steelyard.training.dynamics import SampleRecorder
 
 
 MEND = "a smaller learning rate (lr) or a limit on the gradient (clip) may mend it."
@@ -33,16 +33,17 @@ class NotFiniteError(ArithmeticError):
     """The loss or the output became infinite or not a number; training cannot go on."""
 
 
-def fit(
+def fit(  # noqa: PLR0913 - what is optional is given by name
     model: nn.Module,
     objective: Objective,
     train: Batches,
     recipe: Recipe,
     *,
     validate: Callable[[nn.Module], Row] | None = None,
-    recorder: WeightRecorder | None = None,
+    recorder: SampleRecorder | None = None,
     saved: Path | None = None,
     on_epoch: Callable[[Row], None] = lambda _: None,
+    before: int = 0,
 ) -> Progress:
     """Train ``model`` in place on ``objective`` and leave both as they were in the epoch to keep.
 
@@ -53,9 +54,10 @@ def fit(
         recipe: Optimiser, schedule and stopping.
         validate: Figures of the model on held-out samples, by column of the history; the largest value of
             ``recipe.monitor`` among them marks the best epoch.
-        recorder: Keeps the sample weights as they were.
+        recorder: Keeps losses, margins and weights of the samples as they were.
         saved: File that takes the state after each epoch, and from which an interrupted training goes on.
         on_epoch: Called with each row of the history.
+        before: Epochs that the model was trained in phases before this one; the order of batches goes on.
 
     Raises:
         NotFiniteError: at the end of the epoch in which the loss stopped being finite.
@@ -68,10 +70,11 @@ def fit(
     if saved is not None and saved.exists():
         progress = load_checkpoint(saved, parts)
     train.set_presample(objective.presample)
-    epochs = math.ceil(_total_steps(recipe, train) / len(train))
+    epochs = epochs_of(recipe, train)
     while progress.epoch < epochs and not _out_of_patience(progress, recipe):
-        train.set_epoch(progress.epoch)
+        train.set_epoch(before + progress.epoch)
         objective.start_epoch(progress.epoch, epochs)
+        objective.observe(model, train.plain())
         probability = objective.sampling()
         train.set_probabilities(None if probability is None else probability[train.rows])
         row = train_epoch(model, objective, parts["optimizer"], train, recipe, progress.epoch, recorder)
@@ -85,7 +88,7 @@ def fit(
                 progress.best_epoch, progress.best_value = progress.epoch, value
                 if recipe.keep == "best":
                     progress.best_state = {"model": _copy(model), "objective": _copy(objective)}
-        progress.history.append({"epoch": progress.epoch} | row)
+        progress.history.append({"epoch": before + progress.epoch} | row)
         if saved is not None:
             save_checkpoint(saved, parts, progress)
         on_epoch(progress.history[-1])
@@ -102,7 +105,7 @@ def train_epoch(
     train: Batches,
     recipe: Recipe,
     epoch: int,
-    recorder: WeightRecorder | None = None,
+    recorder: SampleRecorder | None = None,
 ) -> Row:
     """One pass over ``train``, or what is left of ``recipe.steps``; returns the epoch's figures.
 
@@ -127,10 +130,10 @@ def train_epoch(
         optimizer.step()
         objective.after_step(logits.detach(), batch.target, batch.index)
         if recorder is not None:
-            recorder.record(batch, terms.weight)
+            recorder.record(batch, objective.outputs(logits.detach().float()), terms)
         loss_sum += terms.loss.sum()
         total_sum += terms.total.detach() * len(batch.target)
-        hits += (logits.argmax(1) == batch.target).sum()
+        hits += _right(logits, batch.target).sum()
         samples += len(batch.target)
     loss, total, accuracy = (torch.stack([loss_sum, total_sum, hits]) / samples).tolist()
     if not (math.isfinite(loss) and math.isfinite(total)):
@@ -159,7 +162,7 @@ def _chosen(
     with autocast(candidates.x.device, recipe):
         logits = model(candidates.x)
     model.train()
-    rows, importance = objective.choose(logits.float(), candidates.target, generator)
+    rows, importance = objective.choose(logits.float(), candidates.target, generator, candidates.index)
     return Batch(candidates.x[rows], candidates.target[rows], candidates.index[rows]), importance
 
 
@@ -198,9 +201,21 @@ def autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
 
 
+def _right(logits: Tensor, target: Tensor) -> Tensor:
+    """(N,) whether the decision is right; of several labels (N, L), the share of them."""
+    if target.ndim == 1:
+        return logits.argmax(1) == target
+    return ((logits > 0) == (target > 0)).float().mean(1)
+
+
 def _total_steps(recipe: Recipe, train: Batches) -> int:
     every = recipe.epochs * len(train)
     return every if recipe.steps is None else min(every, recipe.steps)
+
+
+def epochs_of(recipe: Recipe, train: Batches) -> int:
+    """Epochs of a whole training, the last of which ``recipe.steps`` may cut."""
+    return math.ceil(_total_steps(recipe, train) / len(train))
 
 
 def _copy(part: nn.Module) -> dict[str, Tensor]:

@@ -13,9 +13,12 @@ from steelyard.weighting.quantile import RunningQuantile
 from steelyard.weighting.weighting import Weighting
 
 if TYPE_CHECKING:
-    from steelyard.records import Signal
+    from collections.abc import Sequence
+
+    from steelyard.records import Seen, Signal
 
 _EPOCHS = 100  # steps in which the mentor knows the progress of a training
+_MOST = 20_000  # samples seen in a rehearsal that it learns from: more teach it no more, and take minutes
 
 
 class MentorNetWeighting(Weighting):
@@ -24,8 +27,11 @@ class MentorNetWeighting(Weighting):
     Weights lie in (0, 1), are not normalised, and are 1 in the burn-in. The network ("mentor") is ready when
     it is made, and training the classifier never changes it: it has learned a predefined curriculum, the
     closed form ``clip(1 - (l - q) / width, 0, 1)`` of the paper, where q is a moving average of the quantile
-    of recent losses. :meth:`fit_on` teaches it from data instead. Epochs are told by ``start_epoch``; without
-    it the burn-in does not end.
+    of recent losses. Epochs are told by ``start_epoch``; without it the burn-in does not end.
+
+    With ``clean`` above 0 it is data-driven: it goes on to learn, in :meth:`learn`, which labels to trust
+    from a rehearsal on that share of the training samples, which are taken to be labelled rightly. In a loop
+    of one's own, :meth:`fit_on` teaches it from any losses of which that is known.
 
     It differs from the paper's in this: loss and distance enter the hidden layer directly, not through a
     bidirectional LSTM of one step, and the curriculum is learned by regression on its closed form.
@@ -37,6 +43,7 @@ class MentorNetWeighting(Weighting):
             self-paced learning.
         burn_in: in [0, 1], share of the epochs in which all weights are 1.
         seed: of the mentor's initial weights and of what it practises on.
+        clean: in [0, 1), share of the training samples for the rehearsal; 0 keeps the predefined curriculum.
 
     References:
         Jiang, Zhou, Leung, Li, Fei-Fei, "MentorNet: learning data-driven curriculum for very deep neural
@@ -52,11 +59,13 @@ class MentorNetWeighting(Weighting):
         width: float = 1.0,
         burn_in: float = 0.2,
         seed: int = 0,
+        clean: float = 0.0,
     ) -> None:
         super().__init__()
         self.quantile = check.between("quantile", quantile, 0, 1)
         self.width = check.at_least("width", width, 0)
         self.burn_in = check.between("burn_in", burn_in, 0, 1)
+        self.rehearsal = check.between("clean", clean, 0, 1)
         self.recent = RunningQuantile()
         self.register_buffer("progress", torch.zeros(()))  # share of the epochs that are done
         generator = torch.Generator().manual_seed(seed)
@@ -103,6 +112,17 @@ class MentorNetWeighting(Weighting):
                 binary_cross_entropy_with_logits(trust, trusted.float()).backward()
                 optimizer.step()
         self.mentor.requires_grad_(requires_grad=False)  # no optimiser of the classifier may move it
+
+    def learn(self, seen: Sequence[Seen]) -> None:
+        """Learn from a rehearsal which labels to trust; the running quantile is followed as in a training."""
+        recent = RunningQuantile().to(self.progress.device)
+        distance = torch.cat([one.loss - recent(one.loss, self.quantile) for one in seen])
+        loss, target, trusted = (
+            torch.cat([getattr(one, name) for one in seen]) for name in ("loss", "target", "trusted")
+        )
+        progress = torch.cat([torch.full_like(one.loss, one.progress) for one in seen])
+        some = slice(None, None, -(-len(loss) // _MOST))
+        self.fit_on(loss[some], distance[some], target[some], progress[some], trusted[some])
 
     def _practise(self, num_classes: int, generator: torch.Generator) -> None:
         """Learn the predefined curriculum on made-up losses, labels and times."""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from torch import Tensor
 
-    from steelyard.records import Signal
+    from steelyard.records import Seen, Signal
 
 
 class Weighting(nn.Module):
@@ -26,6 +28,10 @@ class Weighting(nn.Module):
     presample = 1
     """Candidates for each sample of a batch; a subclass that says more than 1 defines :meth:`choose`."""
 
+    rehearsal = 0.0
+    """Share of the training samples on which a training beforehand, with some labels wrong, is watched; a
+    subclass that says more than 0 defines :meth:`learn`."""
+
     def forward(self, signal: Signal) -> Tensor:
         """(N,) weights >= 0; the Objective lets no gradient through them."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(signal).")
@@ -33,3 +39,7 @@ class Weighting(nn.Module):
     def choose(self, grad_sq_norm: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Choose a batch: (N,) rows of its (presample * N,) candidates, and what their weights gain by it."""
         raise NotImplementedError(f"{type(self).__name__} must define choose(grad_sq_norm, generator).")
+
+    def learn(self, seen: Sequence[Seen]) -> None:
+        """Learn from the batches of a rehearsal, in their order, before the training begins."""
+        raise NotImplementedError(f"{type(self).__name__} must define learn(seen).")

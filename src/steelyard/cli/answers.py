@@ -1,0 +1,102 @@
+"""What the verbs share: a comparison brought to its end, and answers on the terminal."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.table import Table
+
+    from steelyard.report import TuningSummary
+    from steelyard.studies.config import Study
+    from steelyard.studies.store import Store
+
+
+def trained(asked: Study, out: Path, workers: int, device: str, quiet: bool) -> Store:
+    """Bring a comparison to its end and show how it goes."""
+    from steelyard.cli.progress import Watcher
+    from steelyard.studies.compare import compare as run_comparison
+
+    command = shlex.join(["steelyard", *sys.argv[1:]])
+    with Watcher(Console(stderr=True, quiet=quiet), asked) as watcher:
+        return run_comparison(asked, out, watcher, workers=workers, device=device, command=command)
+
+
+def reported(store: Store, as_json: bool) -> None:
+    """Write the page of a comparison, with pictures of its samples, and print the answer."""
+    from steelyard import report
+    from steelyard.studies.samples import keep_samples
+
+    keep_samples(store, report.wanted(store))
+    answer(report.terminal_table(report.write(store)), store.folder, as_json)
+
+
+def answer(found: Table, out: Path, as_json: bool) -> None:
+    """The main table of a page, and where the page is."""
+    if as_json:
+        typer.echo((out / "summary.json").read_text(encoding="utf-8"))
+        return
+    console = Console()
+    console.print(found)
+    console.print(f"The page: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def chosen(summary: TuningSummary, out: Path, as_json: bool) -> None:
+    """What a search chose, and what to do next."""
+    if as_json:
+        typer.echo((out / "tuning.json").read_text(encoding="utf-8"))
+        return
+    rows = [
+        (one.method, one.chosen.word, f"{one.chosen.value:.3f}", str(len(one.trials)))
+        for one in summary.methods
+    ]
+    table("Chosen on validation samples", ("method", "chosen", summary.monitor, "trials"), rows)
+    for line in (f"The page: {out / 'report.html'}", f"Compare on fresh seeds: {summary.following}"):
+        Console().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def beside(rows: Sequence[dict[str, Any]]) -> None:
+    """The paper's figures beside ours."""
+    shown = [
+        (
+            row["part"],
+            " minus ".join(filter(None, (row["method"], row["minus"]))),
+            row["measure"],
+            f"{row['value']:g}",
+            "not run"
+            if row["ours"] is None
+            else f"{row['ours']:.4g} ± {row['sd'] or 0:.2g} (n = {row['n']})",
+        )
+        for row in rows
+    ]
+    if shown:
+        table("Beside the paper", ("part", "method", "measure", "paper", "ours"), shown)
+
+
+def figures(found: dict[str, float], as_json: bool) -> None:
+    """One number for each measure."""
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        table("", ("measure", "value"), [(name, f"{value:.4f}") for name, value in found.items()])
+
+
+def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Rows of text."""
+    from rich.box import SIMPLE
+    from rich.markup import escape
+    from rich.table import Table
+
+    drawn = Table(*columns, title=title or None, title_justify="left", box=SIMPLE)
+    for row in rows:
+        drawn.add_row(*map(escape, row))
+    Console().print(drawn)

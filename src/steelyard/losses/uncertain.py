@@ -1,0 +1,252 @@
+"""Margins set by uncertainty: of each class, and of each sample."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from steelyard import _checks as check
+from steelyard import _ranks
+from steelyard.functional import misclassification_probability
+from steelyard.functional.gradients import per_sample
+from steelyard.functional.uncertainty import MEASURES
+from steelyard.losses.margin import FORMS, SCALE, AngularMargin
+from steelyard.records import Batch
+from steelyard.uncertainty import stochastic_logits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from steelyard.losses.loss import Reduction
+
+FormName = Literal["large-margin", "additive", "arcface", "sphereface"]
+Measure = Literal["variance", "entropy", "mutual-information"]
+
+
+class UncertaintyMargin(AngularMargin):
+    """Margins of classes by their uncertainty: the less sure the model is of a class, the larger its margin.
+
+    Plain training comes first. Then, at the start of each epoch, :meth:`observe` measures by Monte-Carlo
+    dropout how unsure the model is of each training sample; the mean over a class's samples, divided by the
+    largest of all classes and multiplied by ``max_margin``, is the class's margin, or no margin where that is
+    smaller. Epochs are told by ``start_epoch``; without it there is no margin.
+
+    Args:
+        model: as in :class:`AngularMargin`; it needs dropout.
+        form: of the margin: ``"large-margin"``, ``"additive"``, ``"arcface"`` or ``"sphereface"``.
+        max_margin: of the most uncertain class; None: 3, 0.35, 0.4 and 3, in the order of the forms.
+        passes: >= 1, of Monte-Carlo dropout.
+        measure: of a sample's uncertainty; see :mod:`steelyard.functional.uncertainty`.
+        plain: in [0, 1), share of the epochs in which training is plain.
+        loss: as in :class:`AngularMargin`.
+        strength: as there; None: 0.2 for the forms that multiply the angle, 1 for the others.
+        anneal: as there, but a share of the epochs with margins of classes.
+        scale: as there, for the forms of cosines.
+        reduction: as there.
+
+    References:
+        Khan, Hayat, Zamir, Shen, Shao, "Striking the right balance with uncertainty", CVPR 2019, section 4.
+    """
+
+    class_margin: Tensor
+    class_uncertainty: Tensor
+
+    def __init__(  # noqa: PLR0913 - each is a setting of the method
+        self,
+        model: nn.Module | None,
+        *,
+        form: FormName = "large-margin",
+        max_margin: float | None = None,
+        passes: int = 10,
+        measure: Measure = "variance",
+        plain: float = 0.4,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        strength: float | None = None,
+        anneal: float = 0.5,
+        scale: float = SCALE,
+        reduction: Reduction = "none",
+    ) -> None:
+        what = FORMS[check.one_of("form of margin", form, FORMS)]
+        strength = what.strength if strength is None else strength
+        scale = scale if what.head == "cosine" else 1.0
+        super().__init__(model, form, loss, strength, anneal, scale, reduction)
+        largest = what.largest if max_margin is None else max_margin
+        self.max_margin = check.between("max_margin", largest, self.form.none, self.form.most)
+        self.passes = check.whole("passes", passes, 1)
+        self.measure = MEASURES[check.one_of("measure of uncertainty", measure, MEASURES)]
+        self.plain = check.between("plain", plain, 0, 1)
+        classes = self.heads[0].out_features
+        self.register_buffer("class_margin", torch.full((classes,), float(self.form.none)))
+        self.register_buffer("class_uncertainty", torch.full((classes,), torch.nan))
+        self.phase, self.epoch = "plain", 0
+
+    def margins(self, target: Tensor) -> Tensor:
+        """(N,) the margins of the targets' classes."""
+        return self.class_margin[target.long()]
+
+    @torch.no_grad()
+    def observe(self, model: nn.Module, train: Iterable[Batch | tuple[Tensor, Tensor, Tensor]]) -> None:
+        """Set the margins of the epoch to come by what ``model`` is unsure of; does nothing while plain.
+
+        Args:
+            model: as it is after the epoch before.
+            train: every training sample once, in any order, as :class:`steelyard.records.Batch` or as tuples
+                (x, target, index).
+        """
+        if self.phase == "plain":
+            return
+        sums = torch.zeros(2, *self.class_margin.shape, device=self.class_margin.device)
+        with _own_chance(self.epoch, self.class_margin.device):
+            for batch in train:
+                x, target, index = (batch.x, batch.target, batch.index) if isinstance(batch, Batch) else batch
+                logits = self.outputs(stochastic_logits(model, x, self.passes).float())
+                unsure = self.measure(logits)
+                sums.index_add_(1, target, torch.stack([unsure, torch.ones_like(unsure)]))
+                self.see_samples(logits, target, index)
+        total, count = _ranks.joint_rows(sums[None])[0].sum(0)
+        self.class_uncertainty.copy_(total / count)  # NaN for a class without samples, which needs no margin
+        known = self.class_uncertainty.nan_to_num(0)
+        self.class_margin.copy_(
+            (self.max_margin * known / known.amax()).nan_to_num(0).clamp_min(self.form.none)
+        )
+
+    def see_samples(self, logits: Tensor, target: Tensor, index: Tensor) -> None:
+        """Look at the (passes, N, C) logits of some training samples; here: nothing more."""
+
+    def figures(self) -> dict[str, float]:
+        """The uncertainty of each class by its number, NaN while plain, and what the loss tells."""
+        values = self.class_uncertainty.tolist()
+        return {f"class_uncertainty[{c}]": value for c, value in enumerate(values)} | super().figures()
+
+    def extra_repr(self) -> str:
+        """The largest margin."""
+        return f"max_margin={self.max_margin}, passes={self.passes}"
+
+    def _grow(self, epoch: int, epochs: int) -> None:
+        first, last = round(self.plain * epochs), epochs - self._sample_epochs(epochs)
+        self.phase = "plain" if epoch < first else "classes" if epoch < last else "samples"
+        self.epoch = epoch
+        super()._grow(max(0, epoch - first), max(1, last - first))
+
+    def _sample_epochs(self, epochs: int) -> int:  # noqa: ARG002 - a subclass has some
+        return 0
+
+
+class SampleUncertaintyMargin(UncertaintyMargin):
+    """:class:`UncertaintyMargin`, and in the last epochs the target's cosine also counts less where unsure.
+
+    With F the probability that the sample is taken for another class
+    (:func:`steelyard.functional.misclassification_probability`), psi of the margin becomes ``(1 - F) psi``
+    where psi is above 0: no relief for what is wrong already. F = 0 leaves the margin of the class.
+
+    Args:
+        model: as in :class:`UncertaintyMargin`.
+        num_samples: rows of the training set; every index is below it.
+        last: epochs of it, but at most a quarter of all.
+        form: as in :class:`UncertaintyMargin`, like all that follow.
+        max_margin: of the most uncertain class.
+        passes: of Monte-Carlo dropout.
+        measure: of a sample's uncertainty.
+        plain: share of the epochs in which training is plain.
+        loss: as in :class:`AngularMargin`.
+        strength: of the margin.
+        anneal: share of the epochs with margins of classes.
+        scale: of cosines.
+        reduction: as in :class:`Loss`.
+
+    References:
+        Khan et al., CVPR 2019, section 5, with 1 - F in place of the F of eq. 15, which contradicts its text.
+    """
+
+    factor: Tensor
+
+    def __init__(  # noqa: PLR0913 - each is a setting of the method
+        self,
+        model: nn.Module | None,
+        num_samples: int,
+        *,
+        last: int = 10,
+        form: FormName = "large-margin",
+        max_margin: float | None = None,
+        passes: int = 10,
+        measure: Measure = "variance",
+        plain: float = 0.4,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        strength: float | None = None,
+        anneal: float = 0.5,
+        scale: float = SCALE,
+        reduction: Reduction = "none",
+    ) -> None:
+        super().__init__(
+            model,
+            form=form,
+            max_margin=max_margin,
+            passes=passes,
+            measure=measure,
+            plain=plain,
+            loss=loss,
+            strength=strength,
+            anneal=anneal,
+            scale=scale,
+            reduction=reduction,
+        )
+        self.last = check.whole("last", last, 1)
+        self.register_buffer("factor", torch.ones(check.whole("num_samples", num_samples, 1)))
+
+    def of_samples(self, index: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss of the samples of these rows of the training set."""
+        if index is None or self.phase != "samples":
+            return self
+
+        def loss(logits: Tensor, target: Tensor) -> Tensor:
+            self.check_input(logits, target)
+            factor = self.factor[index]
+            changed = self.with_margin(
+                logits, target, self.margins(target), lambda psi: self.factor_of(psi, factor)
+            )
+            return per_sample(self.base, changed, target)
+
+        return loss
+
+    def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The (N,) losses without the factors of samples, which have none in these epochs."""
+        if self.phase == "samples":
+            raise check.InputError(
+                "in its last epochs the margin is of single samples: expected index, their rows in the "
+                "training set, as in objective(logits, target, index)."
+            )
+        return super().per_sample(logits, target)
+
+    def factor_of(self, psi: Tensor, factor: Tensor) -> Tensor:
+        """(N,) what psi is multiplied by, of what :meth:`see_samples` kept."""
+        return torch.where(psi > 0, factor, 1.0)
+
+    def see_samples(self, logits: Tensor, target: Tensor, index: Tensor) -> None:
+        """Keep what psi of each sample is multiplied by."""
+        if self.phase == "samples":
+            self.factor[index] = 1 - misclassification_probability(logits, target)
+
+    def _sample_epochs(self, epochs: int) -> int:
+        return min(self.last, max(1, epochs // 4))
+
+
+class LiteralSampleMargin(SampleUncertaintyMargin):
+    """:class:`SampleUncertaintyMargin` by the letter of eq. 15: psi is multiplied by F, whatever its sign.
+
+    A sample that is surely right then has a target's logit of about 0. It is here to be compared with.
+    """
+
+    def factor_of(self, psi: Tensor, factor: Tensor) -> Tensor:  # noqa: ARG002 - by the letter, whatever psi
+        """F."""
+        return 1 - factor
+
+
+@contextmanager
+def _own_chance(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout that depends on ``seed`` alone, and leaves the training's own random numbers as they are."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,81 @@
+"""How unsure methods that measure it are of each class, against the number of its training samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
+from scipy.stats import spearmanr
+
+from steelyard.report.figure import SURFACE, Look, Plot, axes, legend, listed, short, svg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from steelyard.report.evidence import Evidence, Scored
+
+
+def plots(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
+    """A mark for each class and run, in the last epoch; none where no method measures uncertainty."""
+    rows, findings = [], []
+    with axes() as (figure, ax):
+        for name, runs in evidence.finished.items():
+            measured = [(run, *found) for run in runs if (found := _of_classes(run)) is not None]
+            if not measured:
+                continue
+            for run, count, value in measured:
+                points = zip(evidence.classes, count.tolist(), value.tolist(), strict=True)
+                rows += [(name, *run.key, *point) for point in points]
+            count, value = (np.concatenate([one[place] for one in measured]) for place in (1, 2))
+            look = looks[name]
+            ax.plot(count, value, look.marker, color=look.colour, ms=6, alpha=0.7, mec=SURFACE,
+                    label=short(name))  # fmt: skip
+            findings.append(_finding(name, [_correlation(count, value) for _, count, value in measured]))
+        if not findings:
+            return []
+        ax.set(xscale="log", xlabel="Training samples of the class", ylabel="Uncertainty of the class")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")  # its own writes formulas
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        legend(ax, len(findings))
+        drawing = svg(figure, "class_uncertainty")
+    about = (
+        "A mark is one class in one run. Rank correlation of uncertainty with class size (-1: the rarer the "
+    )
+    return [
+        Plot(
+            "class_uncertainty",
+            "Uncertainty of classes against their size",
+            f"{about}less sure; mean over runs): {listed(findings)}",
+            drawing,
+            ("method", "seed", "fold", "class", "training_samples", "uncertainty"),
+            rows,
+        )
+    ]
+
+
+def _of_classes(run: Scored) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Training samples and last uncertainty of each class; None where the run measured none."""
+    count = np.asarray(run.facts["counts"]["train"], dtype=np.float64)
+    last = run.history[-1]
+    value = np.array([last.get(f"class_uncertainty[{c}]", np.nan) for c in range(len(count))])
+    return (count, value) if np.isfinite(value).any() else None
+
+
+def _correlation(count: NDArray[np.float64], value: NDArray[np.float64]) -> float:
+    """Spearman's, over the classes; NaN where all have as many samples."""
+    there = np.isfinite(value)
+    if len(np.unique(count[there])) < 2 or len(np.unique(value[there])) < 2:
+        return float("nan")
+    return float(spearmanr(count[there], value[there]).statistic)
+
+
+def _finding(name: str, correlations: list[float]) -> str:
+    known = [one for one in correlations if np.isfinite(one)]
+    if not known:
+        return f"{name}: none, since all classes have as many samples"
+    spread = f" ({min(known):.2f} to {max(known):.2f})" if len(known) > 1 else ""
+    return f"{name} {np.mean(known):.2f}{spread}"
