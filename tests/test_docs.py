@@ -40,7 +40,9 @@ SECTIONS = [
     "Source",
     "Measured results",
 ]
-FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=Classifier(nn.Flatten(), nn.Linear(4, 2)))
+FACTS = catalog.Facts(
+    class_counts=[60, 6], num_samples=66, model=Classifier(nn.Dropout(0.5), nn.Linear(4, 2))
+)
 
 
 def name_of(path: Path) -> str:

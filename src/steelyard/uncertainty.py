@@ -45,13 +45,9 @@ def stochastic_logits(model: nn.Module, x: Tensor, passes: int = 10) -> Tensor:
     torch.Size([4, 5, 3])
     """
     check.whole("passes", passes, 1)
+    require_dropout(model)
     parts = _sequence(model)
-    first = next((place for place, part in enumerate(parts) if dropouts(part)), None)
-    if first is None:
-        raise check.InputError(
-            "uncertainty needs a model with dropout, this one has none above 0; give it some, "
-            "as in lenet5(dropout=0.5)."
-        )
+    first = next(place for place, part in enumerate(parts) if dropouts(part))
     with _dropout_alone(model):
         for part in parts[:first]:
             x = part(x)
@@ -69,6 +65,19 @@ def dropouts(model: nn.Module) -> list[nn.Module]:
     [Dropout2d(p=0.5, inplace=False)]
     """
     return [layer for layer in model.modules() if isinstance(layer, _DropoutNd) and layer.p > 0]
+
+
+def require_dropout(model: nn.Module) -> None:
+    """Refuse a model in which nothing is dropped.
+
+    Raises:
+        InputError: if it has no dropout of a probability above 0.
+    """
+    if not dropouts(model):
+        raise check.InputError(
+            "uncertainty needs a model with dropout, this one has none above 0; give it some, "
+            "as in lenet5(dropout=0.5)."
+        )
 
 
 def _sequence(model: nn.Module) -> list[nn.Module]:

@@ -140,6 +140,10 @@ def test_a_folder_of_images_of_which_one_is_damaged(steelyard: Run, tmp_path: Pa
         (["report", "{folder}"], "holds no study"),
         (["predict", "{folder}", "digits"], "to hold one trained model, found none"),
         (["datasets", "fetch", "imagenet"], "unknown"),
+        (["reproduce", "alm-folder"], "give --data FOLDER and --critical CLASS"),
+        (["reproduce", "alm-folder", "--data", "nowhere", "--critical", "x"], "nowhere: no such file"),
+        (["compare", "digits", "--methods", "alm(pretrain=2)", "--critical", "8"], "pretrain=true"),
+        (["compare", "digits", "--ensemble", "1"], "greater than or equal to 2"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -171,6 +175,23 @@ def test_the_folder_of_another_study_is_refused(steelyard: Run, fraud: Path, tmp
     code, _, said = steelyard(*words, *QUICK, "--lr", 0.5)
     assert code == 2
     assert "holds another study (training.lr was 0.03, is 0.5)" in said
+
+
+def test_compare_brings_the_controls_of_phases_and_shows_ensembles(
+    steelyard: Run, fraud: Path, tmp_path: Path
+) -> None:
+    words = ["compare", fraud, "--target", "label", "--critical", "fraud", "--methods", "alm", "--seeds", 1]
+    words += ["--ensemble", 2, "--epochs", 2, "--out", tmp_path / "out", "--json"]
+    code, printed, told = steelyard(*words)
+    assert code == 0, told
+    summary = json.loads(printed)
+    trained = [row["method"] for row in summary["methods"] if row["trained"]]
+    assert trained == ["ce", "bce", "trained-on(loss=bce)", "alm"]
+    assert {(one["method"], one["other"]) for one in summary["ensembles"]} >= {
+        ("alm", "bce"),
+        ("alm", "trained-on(loss=bce)"),
+    }
+    assert "member 1" in told
 
 
 def test_methods_and_datasets_are_listed(steelyard: Run) -> None:

@@ -186,6 +186,11 @@ def test_candidates_of_the_last_epochs_are_scored_by_their_own_margins() -> None
         objective.choose(model(X), TARGET, torch.Generator().manual_seed(0))
 
 
+def test_a_model_without_dropout_is_refused_before_the_training() -> None:
+    with pytest.raises(InputError, match=r"needs a model with dropout.*as in lenet5\(dropout=0\.5\)"):
+        losses.UncertaintyMargin(models.Classifier(nn.Flatten(), nn.Linear(4, 3)))
+
+
 def test_a_class_without_samples_has_no_margin() -> None:
     model = network()
     loss = losses.UncertaintyMargin(model)

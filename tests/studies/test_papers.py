@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from steelyard.studies.config import Study
 
 FACTS = catalog.Facts(
-    class_counts=[60, 6], num_samples=66, model=Classifier(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    class_counts=[60, 6], num_samples=66, model=Classifier(torch.nn.Dropout(0.5), torch.nn.Linear(4, 2))
 )
 
 

@@ -65,21 +65,22 @@ def chosen(summary: TuningSummary, out: Path, as_json: bool) -> None:
 
 
 def beside(rows: Sequence[dict[str, Any]]) -> None:
-    """The paper's figures beside ours."""
+    """The paper's figures beside ours; of methods that this scale leaves out only the number."""
+    run = [row for row in rows if row["ours"] is not None]
     shown = [
         (
             row["part"],
-            " minus ".join(filter(None, (row["method"], row["minus"]))),
+            " minus ".join(filter(None, (row["method"], row["minus"]))) + row["row"],
             row["measure"],
             f"{row['value']:g}",
-            "not run"
-            if row["ours"] is None
-            else f"{row['ours']:.4g} ± {row['sd'] or 0:.2g} (n = {row['n']})",
+            f"{row['ours']:.4g} ± {row['sd'] or 0:.2g} (n = {row['n']})",
         )
-        for row in rows
+        for row in run
     ]
     if shown:
         table("Beside the paper", ("part", "method", "measure", "paper", "ours"), shown)
+    if len(run) < len(rows):
+        typer.echo(f"{len(rows) - len(run)} more figures of the paper are of methods that were not run.")
 
 
 def figures(found: dict[str, float], as_json: bool) -> None:

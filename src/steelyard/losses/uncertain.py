@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from steelyard.functional.gradients import per_sample
 from steelyard.functional.uncertainty import MEASURES
 from steelyard.losses.margin import FORMS, SCALE, AngularMargin
 from steelyard.records import Batch
-from steelyard.uncertainty import stochastic_logits
+from steelyard.uncertainty import require_dropout, stochastic_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -73,6 +73,7 @@ class UncertaintyMargin(AngularMargin):
         strength = what.strength if strength is None else strength
         scale = scale if what.head == "cosine" else 1.0
         super().__init__(model, form, loss, strength, anneal, scale, reduction)
+        require_dropout(cast("nn.Module", model))  # now, and not when the first epochs are over
         largest = what.largest if max_margin is None else max_margin
         self.max_margin = check.between("max_margin", largest, self.form.none, self.form.most)
         self.passes = check.whole("passes", passes, 1)
