@@ -32,7 +32,7 @@ class Classifier(nn.Module):
 
     @property
     def last_linear(self) -> nn.Linear | None:
-        """The linear layer that makes the logits, the last part of the head; None if that is none."""
+        """The linear layer that makes the logits: the last part of the head, if it is one."""
         *_, last = self.head.modules()
         return last if isinstance(last, nn.Linear) else None
 
