@@ -60,6 +60,8 @@ def test_what_fits_the_data_is_named() -> None:
         catalog.method("ldam", OF_LABELS)
     with pytest.raises(steelyard.InputError, match=r"these do: bce, weighted-bce, .*importance-sampling\.$"):
         catalog.method("alm", OF_LABELS)
+    with pytest.raises(steelyard.InputError, match=r"^the method smote does not fit data with several"):
+        catalog.method("smote", OF_LABELS)
     with pytest.raises(steelyard.InputError, match="unknown method 'ldan'"):
         catalog.method("ldan", OF_LABELS)
     with pytest.raises(steelyard.InputError, match="unknown loss 'ce'"):

@@ -11,9 +11,9 @@ import steelyard
 
 ROOT = Path(steelyard.__file__).parent
 FLOORS = {
-    "_checks": 0, "_files": 0, "_ranks": 0, "records": 1, "recipe": 1, "words": 1,
+    "_checks": 0, "_files": 0, "_ranks": 0, "_features": 1, "records": 1, "recipe": 1, "words": 1,
     "functional": 2, "metrics": 2, "data": 2, "uncertainty": 2,
-    "losses": 3, "weighting": 3, "constraints": 3, "models": 3,
+    "losses": 3, "weighting": 3, "constraints": 3, "models": 3, "refit": 3,
     "objective": 4,
     "catalog": 5, "training": 5, "testing": 5,
     "studies": 6,
@@ -24,8 +24,9 @@ FORBIDDEN = {
     "functional": {"data", "metrics", "records"},
     "data": {"losses", "objective", "functional"},
     "models": {"losses", "objective", "functional", "data"},
-    "training": {"losses", "weighting", "constraints", "models", "catalog"},
-    "report": {"training", "models", "losses", "data"},
+    "refit": {"data", "functional"},
+    "training": {"losses", "weighting", "constraints", "models", "refit", "catalog"},
+    "report": {"training", "models", "losses", "refit", "data"},
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")  # only starts the command
 

@@ -1,9 +1,10 @@
 """Every word that a user may say, and the object it stands for. The only place where words become objects.
 
 A method is a loss, or a weighting or a constraint over a loss: ``focal(gamma=2)``,
-``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``. A method may be a sequence of such objectives, on
-which the model is trained one after the other (:func:`phases`). Whoever adds a row here has a new method in
-every command, and the contract tests run over it.
+``low(lam=0.1, loss=focal)``, ``alm(delta=1.5, loss=msfe)``; or the plain method with a refit of the last
+layer after training: ``smote``. A method may be a sequence of such objectives, on which the model is trained
+one after the other (:func:`phases`). Whoever adds a row here has a new method in every command, and the
+contract tests run over it.
 
 A constructor's parameter that is named like a fact (see :class:`Facts`) is filled with it, and one that is
 named ``loss`` takes the word of a loss.
@@ -20,8 +21,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from steelyard import _checks as check
-from steelyard import constraints, losses, weighting
+from steelyard import constraints, losses, refit, weighting
 from steelyard._checks import InputError
+from steelyard._features import last_linear
 from steelyard.models import MODELS, from_path
 from steelyard.objective import Objective
 from steelyard.recipe import OF_METHODS
@@ -71,6 +73,9 @@ LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "balanced-bce": losses.BalancedBCE,
     "msfe": losses.SquaredFalseError,
     "mbauc": losses.MiniBatchAUC,
+    "cost-sensitive": losses.CostSensitive,
+    "center-loss": losses.CenterLoss,
+    "range-loss": losses.RangeLoss,
 }
 
 WEIGHTINGS: Mapping[str, Callable[..., nn.Module]] = {
@@ -90,7 +95,18 @@ CONTROLS: Mapping[str, Callable[..., losses.Loss]] = {
     "trained-on": trained_on,
 }
 
-METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS, **CONTROLS}
+REFITS: Mapping[str, Callable[..., refit.Refit]] = {
+    "refit": refit.LogisticRefit,
+    "smote": refit.SMOTE,
+    "adasyn": refit.ADASYN,
+    "near-miss": refit.NearMiss,
+    "cluster-centroids": refit.ClusterCentroids,
+    "neighbourhood-cleaning": refit.NeighbourhoodCleaning,
+    "instance-hardness": refit.InstanceHardness,
+    "weighted-svm": refit.WeightedSVM,
+}
+
+METHODS: Mapping[str, Callable[..., Any]] = {**LOSSES, **WEIGHTINGS, **CONSTRAINTS, **CONTROLS, **REFITS}
 
 LABEL_LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "bce": losses.BinaryCrossEntropy,
@@ -100,40 +116,7 @@ LABEL_LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "asymmetric-margin": losses.BinaryMargin,
 }
 
-_GIVEN = (
-    "reduction",
-    "input_shape",
-    "num_classes",
-    "model",
-    "critical",
-)  # set by whoever builds, not by a word's parameters
-
-__all__ = [
-    "BASELINE",
-    "CONSTRAINTS",
-    "CONTROLS",
-    "LABELS",
-    "LABEL_LOSSES",
-    "LOSSES",
-    "METHODS",
-    "MODELS",
-    "ONE_CLASS",
-    "WEIGHTINGS",
-    "Facts",
-    "Task",
-    "base_loss",
-    "base_of",
-    "build",
-    "claim",
-    "control_of",
-    "method",
-    "model",
-    "objectives",
-    "parameters",
-    "phases",
-    "task_of",
-    "without_settings",
-]
+_GIVEN = ("reduction", "input_shape", "num_classes", "model", "critical")  # set by whoever builds
 
 BASELINE = "ce"  # the plain method that every comparison holds
 
@@ -144,7 +127,7 @@ class Task:
 
     data: str  # the kind, in words
     losses: Mapping[str, Callable[..., losses.Loss]]
-    others: Mapping[str, Callable[..., nn.Module]]  # weightings, constraints and controls over these losses
+    others: Mapping[str, Callable[..., Any]]  # weightings, constraints, controls, refits: over these losses
     baseline: str  # the plain method that every comparison holds
     methods: Sequence[str]  # compared where none are asked for
 
@@ -164,7 +147,7 @@ class Task:
 ONE_CLASS = Task(
     "one class per sample",
     LOSSES,
-    {**WEIGHTINGS, **CONSTRAINTS, **CONTROLS},
+    {**WEIGHTINGS, **CONSTRAINTS, **CONTROLS, **REFITS},
     BASELINE,
     ("ce", "balanced-ce", "focal", "low"),
 )
@@ -288,6 +271,8 @@ def method(word: Word | str, facts: Facts) -> Objective:
     task.check(word)
     if word.name in task.losses:
         return Objective(build("method", task.losses, word, facts))
+    if after_training(word, facts.model) is not None:
+        return Objective(build("loss", task.losses, Word(task.baseline), facts))
     if word.name in CONTROLS:
         params = {"loss": base_loss(word.name), **word.params}
         return Objective(build("method", CONTROLS, Word(word.name, params), facts))
@@ -298,6 +283,31 @@ def method(word: Word | str, facts: Facts) -> Objective:
     part = build("method", task.others, Word(word.name, params), facts, also=("loss",))
     loss = build("loss", task.losses, base, facts)
     return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
+
+
+def after_training(word: Word, model: nn.Module | None) -> refit.Refit | None:
+    """What learns the last layer of ``model`` anew after plain training; None for methods that do not.
+
+    Raises:
+        InputError: if a parameter cannot be used, a library is missing, or the model has no such layer.
+    """
+    if word.name not in REFITS:
+        return None
+    if model is not None and last_linear(model).bias is None:
+        raise InputError(
+            f"{word.name} learns the last linear layer anew with a bias, but the model's has none."
+        )
+    found: refit.Refit = build("method", REFITS, without_settings(word), Facts((), 0))
+    return found
+
+
+def plain_of(word: Word) -> Word | None:
+    """The plain method, with the same settings, whose training a refit starts from; None for other methods.
+
+    >>> str(plain_of(Word.parse("smote(neighbours=3, lr=0.01)")))
+    'ce(lr=0.01)'
+    """
+    return Word(BASELINE, _settings(word)) if word.name in REFITS else None
 
 
 def without_settings(word: Word) -> Word:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
+from steelyard._features import LastInput
 from steelyard.functional.gradients import loss_and_logit_grad
 from steelyard.records import Seen, Signal
 
@@ -41,9 +42,11 @@ def check_loss(loss: Scores, num_classes: int = 3) -> None:
     """
     logits, target = _batch(num_classes)
     for n in (_N, 1):
+        _show(loss, n)
         value = loss(logits[:n], target[:n])
         _require(value.shape == (n,), f"expected {n} losses of {n} samples, got shape {tuple(value.shape)}")
         _require(bool(value.isfinite().all()), f"a loss of ordinary logits is not finite: {value}")
+    _show(loss)
     only = torch.full((_N,), num_classes - 1)
     _require(
         bool(loss(logits, only).isfinite().all()), "a loss is not finite where the other classes are absent"
@@ -170,7 +173,7 @@ def check_objective(objective: Objective, num_classes: int = 3) -> None:
     logits, target = _batch(num_classes)
     index = torch.arange(_N)
     for n in (_N, 1):
-        terms = copy.deepcopy(objective).terms(logits[:n], target[:n], index[:n])
+        terms = _copied(objective, n).terms(logits[:n], target[:n], index[:n])
         _require(
             terms.total.ndim == 0 and bool(terms.total.isfinite()), f"total is no finite scalar: {terms}"
         )
@@ -181,19 +184,20 @@ def check_objective(objective: Objective, num_classes: int = 3) -> None:
     if objective.constraint is None:
         _check_fixed_weights(objective, logits, target, index)
     with torch.no_grad():
-        silent = copy.deepcopy(objective)(logits, target, index)
-    _require(
-        torch.allclose(silent, copy.deepcopy(objective)(logits, target, index)), "no_grad changes the value"
-    )
-    _check_numbers(lambda z, y: copy.deepcopy(objective)(z, y, index), logits, target)
+        silent = _copied(objective)(logits, target, index)
+    _require(torch.allclose(silent, _copied(objective)(logits, target, index)), "no_grad changes the value")
+    _check_numbers(lambda z, y: _copied(objective)(z, y, index), logits, target)
+    _show(objective)
     _check_compiles(lambda z, y: objective(z, y, index), logits, target)
     _check_copies(objective, lambda twin: twin(logits, target, index))
-    twin = copy.deepcopy(objective)
-    twin.start_epoch(1, 2)
-    if twin.presample > 1:
-        _check_choice(twin, logits, target)
-    twin.after_step(logits, target, index)
-    twin.after_validation(0.5)
+    twin = _copied(objective)
+    for epoch, score in enumerate((0.5, 0.4)):  # the second time with what was seen in the first
+        twin.start_epoch(epoch, 2)
+        if twin.presample > 1:
+            _check_choice(twin, logits, target)
+        _require(bool(twin(logits, target, index).isfinite()), f"not finite in epoch {epoch + 1}")
+        twin.after_step(logits, target, index)
+        twin.after_validation(score)
 
 
 def _check_choice(objective: Objective, logits: Tensor, target: Tensor) -> None:
@@ -211,6 +215,21 @@ def _check_choice(objective: Objective, logits: Tensor, target: Tensor) -> None:
 
 def _penalty_of(constraint: nn.Module, index: Tensor) -> Scores:
     return lambda z, y: cast("Tensor", constraint(z, y, index)[0])
+
+
+def _show(part: Any, n: int = _N) -> None:
+    """Give losses of features the features of ``n`` samples, as the model's forward pass would have."""
+    for module in part.modules() if isinstance(part, nn.Module) else ():
+        reader = getattr(module, "features", None)
+        if isinstance(reader, LastInput):
+            reader.keep(torch.randn(n, reader.size, generator=torch.Generator().manual_seed(1)))
+
+
+def _copied(part: Any, n: int = _N) -> Any:
+    """A deep copy that has seen the features of ``n`` samples."""
+    twin = copy.deepcopy(part)
+    _show(twin, n)
+    return twin
 
 
 def _require(promise: bool, broken: str) -> None:
@@ -311,7 +330,7 @@ def _check_compiles(loss: Scores, logits: Tensor, target: Tensor) -> None:
         (grad,) = torch.autograd.grad(value.sum(), leaf)
         return value.detach(), grad
 
-    twin = copy.deepcopy(loss)
+    twin = _copied(loss)
     torch.compiler.reset()  # or the code that all losses share would hit the limit of recompilations
     try:
         compiled = value_and_grad(torch.compile(loss, fullgraph=True, backend="aot_eager"))
@@ -324,20 +343,21 @@ def _check_compiles(loss: Scores, logits: Tensor, target: Tensor) -> None:
 def _check_copies(part: Any, value: Callable[[Any], Tensor]) -> None:
     if not isinstance(part, nn.Module):
         return
-    twin, other = copy.deepcopy(part), copy.deepcopy(part)
+    twin, other = _copied(part), _copied(part)
     with torch.no_grad():
         for tensor in other.state_dict().values():
             tensor.zero_()  # shares memory with `other`
     other.load_state_dict(part.state_dict())
-    expected = value(copy.deepcopy(part))
+    expected = value(_copied(part))
     _require(torch.equal(value(twin), expected), "a deep copy gives another value")
     _require(torch.equal(value(other), expected), "the saved state does not restore it")
 
 
 def _check_fixed_weights(objective: Objective, logits: Tensor, target: Tensor, index: Tensor) -> None:
     leaf, same = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    terms = copy.deepcopy(objective).terms(leaf, target, index)
+    terms = _copied(objective).terms(leaf, target, index)
     (grad,) = torch.autograd.grad(terms.total, leaf)
+    _show(objective)
     expected = (terms.weight * objective.loss(same, target)).mean()
     (wanted,) = torch.autograd.grad(expected, same)
     _require(torch.allclose(terms.total, expected), "total is not mean(weight * loss)")

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from steelyard import InputError
+from steelyard._features import LastInput
 from steelyard.models import MODELS, Classifier, MarginHead, from_path
 
 X = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
@@ -67,7 +68,7 @@ def test_a_compiled_model_tells_the_length_too() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_has_a_head_to_exchange(name: str) -> None:
-    shape = (6,) if name == "mlp" else (1, 16, 16)
+    shape = {"mlp": (6,), "cnn3d-two-path": (1, 8, 8, 8)}.get(name, (1, 16, 16))
     model = MODELS[name](shape, 3).eval()
     x = torch.randn(2, *shape)
     before = model(x)
@@ -88,8 +89,27 @@ def test_an_imported_network_exchanges_its_last_layer_where_it_stands() -> None:
     assert isinstance(model.margin_head("cosine"), MarginHead)
 
 
+def test_a_head_of_several_layers_exchanges_its_last() -> None:
+    model = Classifier(nn.Linear(4, 4), nn.Sequential(nn.Dropout(0.0), nn.Linear(4, 3)))
+    before = model(X)
+    assert model.margin_head("linear") is model.head[1] is model.last_linear
+    assert torch.equal(model(X), before)
+
+
+def test_who_reads_the_features_goes_on_where_the_head_is_exchanged() -> None:
+    model = Classifier(nn.Linear(4, 4), nn.Linear(4, 3))
+    reader = LastInput(model)
+    model.margin_head("cosine")
+    logits = model(X)
+    assert torch.equal(reader.rows(5), model.features(X))
+    reader.remove()
+    model(X[:2])
+    assert reader.rows(5) is not None
+    assert logits.shape == (5, 3)
+
+
 def test_a_model_without_a_linear_head_is_refused() -> None:
-    with pytest.raises(InputError, match="logits come from a linear layer, this one ends in Identity"):
+    with pytest.raises(InputError, match="Classifier does not end in a linear layer"):
         Classifier(nn.Linear(4, 3), nn.Identity()).margin_head("linear")
 
 

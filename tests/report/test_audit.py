@@ -172,7 +172,7 @@ def test_mistakes_are_named(store: Store, tmp_path: Path) -> None:
         report.audit(plain, by="weight")
     (run,) = plain.runs()
     (run.folder / "dynamics.npz").unlink()
-    with pytest.raises(InputError, match="trained by an earlier steelyard"):
+    with pytest.raises(InputError, match="or of an earlier steelyard; audit another method"):
         report.audit(plain)
     (run.folder / "failure.txt").write_text("the loss was not finite")
     with pytest.raises(InputError, match="no finished run of ce"):

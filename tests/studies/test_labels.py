@@ -15,9 +15,11 @@ from sklearn import metrics as sk
 from tests.studies.conftest import Silent
 
 from steelyard import InputError, losses
+from steelyard.data import read
 from steelyard.studies import run as running
 from steelyard.studies.compare import compare, with_baseline
 from steelyard.studies.config import Run, Study, study
+from steelyard.studies.features import write_features
 from steelyard.studies.predict import evaluate_on, write_predictions
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ def test_facts_count_samples_and_labels(store: Store, faces: Path) -> None:
     assert stored.absent_counts() == (~labels[:140]).sum(0).tolist()
     run = Run(method="weighted-bce")
     rows = running.split_of(store.study, dataset := running.load(store.study.data), run)
-    _, _, objective = running.prepare(store.study, dataset, run, rows)
+    _, _, (objective,) = running.prepare(store.study, dataset, run, rows)
     assert isinstance(objective.loss, losses.WeightedBinaryCrossEntropy)
     expected = torch.tensor(np.stack([(~labels[:140]).sum(0), labels[:140].sum(0)]))
     torch.testing.assert_close(objective.loss.side_counts, expected)
@@ -149,6 +151,19 @@ def test_a_stored_model_predicts_and_is_measured(store: Store, faces: Path, tmp_
     np.savez(only_test, X=images[:, 0], y=test.target[:, ::-1], classes=NAMES[::-1])
     found = evaluate_on(stored.folder, str(only_test), target=None, device="cpu")
     assert found == pytest.approx(measured(test.target, test.logits), abs=1e-4)
+
+
+def test_features_keep_the_labels_and_can_be_compared_on(store: Store, faces: Path, tmp_path: Path) -> None:
+    place = store.runs()[0].folder
+    write_features(place, str(faces), tmp_path / "f.npz", target=None, device="cpu")
+    data, images = read(str(tmp_path / "f.npz")), read(str(faces))
+    assert data.classes == images.classes
+    assert torch.equal(data.target, images.target)
+    assert (data.part == images.part).all()
+    again = compare(asked(tmp_path / "f.npz", methods=["bce"]), tmp_path / "again", Silent())
+    assert again.runs()[0].failure is None
+    with pytest.raises(InputError, match="the method refit does not fit data with several labels per sample"):
+        compare(asked(tmp_path / "f.npz", methods=["bce", "refit"]), tmp_path / "refused", Silent())
 
 
 def test_what_is_compared_by_default_fits(faces: Path) -> None:

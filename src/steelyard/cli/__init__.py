@@ -8,6 +8,7 @@ import warnings
 import typer
 
 from steelyard._checks import InputError
+from steelyard.cli import features  # noqa: F401 - adds its verbs
 from steelyard.cli.verbs import app
 
 __all__ = ["app", "main"]

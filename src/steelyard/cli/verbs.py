@@ -300,6 +300,7 @@ def reproduce(  # noqa: PLR0913, PLR0917 - each is an option of the command
 def methods() -> None:
     """List the methods that can be compared, with their parameters, and the models."""
     from steelyard import catalog
+    from steelyard.models import MODELS
 
     for title, table in (
         ("Losses", catalog.LOSSES),
@@ -307,7 +308,8 @@ def methods() -> None:
         ("Weightings (of any loss)", catalog.WEIGHTINGS),
         ("Constraints (beside any loss, after a phase of that alone)", catalog.CONSTRAINTS),
         ("Controls (of methods in two phases)", catalog.CONTROLS),
-        ("Models", catalog.MODELS),
+        ("Refits (of the last layer, after plain training)", catalog.REFITS),
+        ("Models", MODELS),
     ):
         rows = [(name, catalog.parameters(make), catalog.claim(make)) for name, make in table.items()]
         answers.table(title, ("word", "parameters", "what it is"), rows)

@@ -9,6 +9,7 @@ from steelyard.data.download import SOURCES, fetch
 from steelyard.data.encoding import Encoding, ImageEncoding, TableEncoding, fit_encoding
 from steelyard.data.images import ImageFiles
 from steelyard.data.imbalance import IMBALANCES, imbalance
+from steelyard.data.pairs import Pairs, read_pairs
 from steelyard.data.readers import read
 from steelyard.data.splits import Split, split
 
@@ -23,6 +24,7 @@ __all__ = [
     "Encoding",
     "ImageEncoding",
     "ImageFiles",
+    "Pairs",
     "Split",
     "Table",
     "TableEncoding",
@@ -34,6 +36,7 @@ __all__ = [
     "flip",
     "imbalance",
     "read",
+    "read_pairs",
     "shades_of_grey",
     "split",
     "vflip",

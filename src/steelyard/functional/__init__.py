@@ -1,5 +1,13 @@
 """The mathematics, on torch alone: pure functions of tensors, on any device, without hidden state."""
 
+from steelyard.functional.features import (
+    center_distance,
+    moved_centers,
+    nearest_centers,
+    separability,
+    squared_distances,
+    widest_ranges,
+)
 from steelyard.functional.gradients import (
     cross_entropy_and_grad,
     logit_grad_sq_norm,
@@ -50,6 +58,7 @@ __all__ = [
     "balanced_weights",
     "binary_cross_entropy",
     "binary_margin_cross_entropy",
+    "center_distance",
     "critical_log_odds",
     "critical_scores",
     "cross_entropy",
@@ -70,15 +79,20 @@ __all__ = [
     "low_weights",
     "margin",
     "misclassification_probability",
+    "moved_centers",
     "mutual_information",
+    "nearest_centers",
     "predictive_entropy",
     "predictive_variance",
     "project_simplex",
+    "separability",
     "sparsemax",
     "sparsemax_loss",
+    "squared_distances",
     "squared_error",
     "squared_hinge_rank_sums",
     "squared_rank_loss",
     "weight_norm_product",
     "weighted_cross_entropy",
+    "widest_ranges",
 ]

@@ -16,6 +16,7 @@ from steelyard.losses.classification import (
     Focal,
     LogitAdjusted,
 )
+from steelyard.losses.costs import CostSensitive
 from steelyard.losses.critical import (
     AsymmetricFocal,
     AsymmetricMargin,
@@ -28,6 +29,7 @@ from steelyard.losses.critical import (
     WeightedBCE,
 )
 from steelyard.losses.dense import PerImage
+from steelyard.losses.features import CenterLoss, FeatureLoss, RangeLoss
 from steelyard.losses.loss import CountedLoss, Loss
 from steelyard.losses.margin import AdditiveMargin, ArcFace, LargeMargin, SphereFace
 from steelyard.losses.probability import GeneralisedCrossEntropy, Sparsemax, SquaredError
@@ -47,10 +49,13 @@ __all__ = [
     "BinaryCrossEntropy",
     "BinaryFocal",
     "BinaryMargin",
+    "CenterLoss",
+    "CostSensitive",
     "CountedLoss",
     "CriticalCrossEntropy",
     "CrossEntropy",
     "EffectiveNumber",
+    "FeatureLoss",
     "Focal",
     "GeneralisedCrossEntropy",
     "LargeMargin",
@@ -59,6 +64,7 @@ __all__ = [
     "Loss",
     "MiniBatchAUC",
     "PerImage",
+    "RangeLoss",
     "SampleUncertaintyMargin",
     "SingleScale",
     "Sparsemax",

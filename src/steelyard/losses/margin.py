@@ -147,6 +147,10 @@ class AngularMargin(Loss):
         """Tell the loss of the changed logits."""
         self._told("after_step", logits, target, index)
 
+    def after_validation(self, score: float) -> None:
+        """Tell the loss of the changed logits."""
+        self._told("after_validation", score)
+
     def figures(self) -> dict[str, float]:
         """What the loss of the changed logits tells."""
         return self._told("figures") or {}

@@ -64,6 +64,11 @@ class Scaled(Loss):
                 f"expected a loss whose value i reads sample i alone, since each sample has its own scale; "
                 f"got {type(self.base).__name__}."
             )
+        if hasattr(self.base, "start_epoch"):
+            raise check.InputError(
+                f"{type(self.base).__name__} learns from epoch to epoch, which a loss inside another is not "
+                "told of; take a loss that does not."
+            )
         self.eta = None if eta is None else check.positive("eta", eta)
         self.lr_factor = check.positive("lr_factor", lr_factor)
         # Sure samples and all samples since the last figures(); nothing that a training would resume from.

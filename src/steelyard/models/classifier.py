@@ -8,6 +8,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from steelyard import _checks as check
+from steelyard._features import last_linear
 from steelyard.models.heads import MarginHead
 
 
@@ -29,6 +30,12 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.head = head
 
+    @property
+    def last_linear(self) -> nn.Linear | None:
+        """The linear layer that makes the logits: the last part of the head, if it is one."""
+        *_, last = self.head.modules()
+        return last if isinstance(last, nn.Linear) else None
+
     def features(self, x: Tensor) -> Tensor:
         """Features (N, D) of a batch ``x`` (N, ...): what the head sees."""
         features: Tensor = self.backbone(x)
@@ -45,23 +52,15 @@ class Classifier(nn.Module):
         return self.backbone, self.head
 
     def margin_head(self, kind: str) -> MarginHead:
-        """Exchange the head for a :class:`MarginHead` of this kind with the same weights, and return it.
+        """Put a :class:`MarginHead` of this kind with the same weights in the place of :attr:`last_linear`.
 
         Raises:
-            InputError: if the head is no ``nn.Linear``.
+            InputError: if there is no such layer.
         """
-        if not isinstance(self.head, nn.Linear):
-            raise no_linear_head(self.head)
-        self.head = MarginHead.of(self.head, kind)
-        return self.head
-
-
-def no_linear_head(last: nn.Module) -> check.InputError:
-    """The error of a network that does not end in a linear layer."""
-    return check.InputError(
-        "a margin on the angle needs a model whose logits come from a linear layer, "
-        f"this one ends in {type(last).__name__}."
-    )
+        layer = last_linear(self)
+        head = MarginHead.of(layer, kind)
+        self.set_submodule(next(name for name, part in self.named_modules() if part is layer), head)
+        return head
 
 
 Maker: TypeAlias = Callable[..., Classifier]

@@ -40,6 +40,8 @@ class MarginHead(nn.Linear):
     def of(cls, layer: nn.Linear, kind: str = "linear") -> Self:
         """The head with the very parameters of ``layer``: an optimiser that knows them goes on with them.
 
+        So does whoever reads what ``layer`` is given, by a hook.
+
         >>> net = nn.Linear(4, 3)
         >>> head = MarginHead.of(net)
         >>> head.weight is net.weight, bool((head(torch.ones(1, 4)) == net(torch.ones(1, 4))).all())
@@ -51,6 +53,7 @@ class MarginHead(nn.Linear):
             head = cls(layer.in_features, layer.out_features, kind)
         head.weight = layer.weight
         head.register_parameter("bias", layer.bias if kind == "linear" else None)
+        head._forward_pre_hooks = layer._forward_pre_hooks  # noqa: SLF001 - torch has no public way
         return head.train(layer.training)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from steelyard._checks import InputError
-from steelyard.models.classifier import Classifier, Maker, no_linear_head
-from steelyard.models.heads import MarginHead
+from steelyard.models.classifier import Classifier, Maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +73,12 @@ class ImportedClassifier(Classifier):
         super().__init__(net, nn.Identity())
         self.last = last
 
+    @property
+    def last_linear(self) -> nn.Linear | None:
+        """The layer ``last``, which has to give the logits themselves."""
+        layer = None if self.last is None else self.backbone.get_submodule(self.last)
+        return layer if isinstance(layer, nn.Linear) else None
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, C) of a batch ``x`` (N, ...)."""
         logits: Tensor = self.backbone(x)
@@ -96,18 +101,6 @@ class ImportedClassifier(Classifier):
     def in_sequence(self) -> tuple[nn.Module, ...]:
         """The network as a whole: the head stands inside it."""
         return (self.backbone,)
-
-    def margin_head(self, kind: str) -> MarginHead:
-        """Exchange the layer ``last`` in its place; it has to give the logits themselves."""
-        layer = None if self.last is None else self.backbone.get_submodule(self.last)
-        if not isinstance(layer, nn.Linear):
-            raise no_linear_head(self.backbone)
-        head = MarginHead.of(layer, kind)
-        if self.last:
-            self.backbone.set_submodule(self.last, head)
-        else:
-            self.backbone = head
-        return head
 
 
 def _imported(path: str) -> Callable[..., Any]:

@@ -97,8 +97,18 @@ def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = l
             if begun.exists():  # the same to the last bit as training that phase once more
                 shutil.copy(begun, unfinished / "unfinished.pt")
     dataset = read_once(store.study.data.model_dump_json())
-    running.train_run(store.study, run, dataset, unfinished, device, on_epoch)
+    running.train_run(store.study, run, dataset, unfinished, device, on_epoch, _plain(store, run))
     store.finish(run)
+
+
+def _plain(store: Store, run: Run) -> StoredRun | None:
+    """The finished plain run that ``run`` learns a last layer on, if it does and the store holds that run."""
+    method = catalog.plain_of(run.method)
+    if method is None:
+        return None
+    plain = run.model_copy(update={"method": method})
+    stored = StoredRun(plain, store.run_folder(plain))
+    return stored if (stored.folder / "model.pt").exists() else None
 
 
 @functools.lru_cache(maxsize=1)

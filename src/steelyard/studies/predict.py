@@ -23,11 +23,13 @@ from steelyard.uncertainty import stochastic_logits
 from steelyard.words import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from steelyard.data import Dataset
+    from steelyard.data.dataset import Rows
     from steelyard.models import Classifier
     from steelyard.objective import Objective
     from steelyard.recipe import Recipe
@@ -54,8 +56,10 @@ def write_predictions(
     rows.
     """
     stored, store = open_run(model)
-    ready = _ready(stored, data, labelled=False, device=device)
-    predictions, dataset, classes = ready.predictions(), ready.dataset, ready.classes
+    restored = restore(stored, device)
+    dataset = read_like(stored, data, labelled=False)
+    batches, classes = restored.all_of(dataset), restored.encoding.classes
+    predictions = restored.predictions(batches)
     columns: dict[str, Sequence[Any]] = {
         "sample": dataset.sample,
         "predicted": _named(predictions, classes),
@@ -69,7 +73,7 @@ def write_predictions(
         _, score = positives_and_score(predictions, numbers)
         columns |= {"critical_score": _rounded(score), "critical": (score >= cut).astype(int).tolist()}
     if uncertainty:
-        columns |= {name: _rounded(values) for name, values in _uncertainty(ready).items()}
+        columns |= {name: _rounded(values) for name, values in _uncertainty(restored, batches).items()}
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     write_rows(out, list(columns), rows)
     return len(predictions.target)
@@ -90,39 +94,58 @@ def predict_on(
     stored: StoredRun, data: str, *, labelled: bool, target: str | None = None, device: str
 ) -> tuple[Predictions, Dataset, list[str]]:
     """Predictions of the model of ``stored`` for every sample of ``data``, the data, the model's classes."""
-    ready = _ready(stored, data, labelled=labelled, target=target, device=device)
-    return ready.predictions(), ready.dataset, ready.classes
+    restored = restore(stored, device)
+    dataset = read_like(stored, data, labelled=labelled, target=target)
+    return restored.predictions(restored.all_of(dataset)), dataset, list(restored.encoding.classes)
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A trained model and the samples to predict."""
-
-    model: Classifier
-    objective: Objective
-    batches: Batches
-    dataset: Dataset
-    classes: list[str]
-    recipe: Recipe
-
-    def predictions(self) -> Predictions:
-        """Logits of every sample."""
-        return predict(self.model, self.batches, self.recipe, self.objective.outputs)
-
-
-def _ready(stored: StoredRun, data: str, *, labelled: bool, target: str | None = None, device: str) -> _Ready:
-    """The model of ``stored`` on the device, and every sample of ``data`` in its encoding."""
+def read_like(stored: StoredRun, data: str, *, labelled: bool, target: str | None = None) -> Dataset:
+    """``data``, read as the training data of ``stored`` was."""
     asked = Store(stored.folder.parents[1]).study
-    kept = torch.load(stored.folder / "model.pt", weights_only=True, map_location="cpu")
     is_table = Path(data).suffix.lower() in (".csv", ".parquet")
-    dataset = read(
+    return read(
         data,
         target=(target or asked.data.target) if labelled and is_table else None,
         image_size=asked.data.image_size if Path(data).is_dir() else None,
         labelled=labelled,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A trained model with all that it takes to use it."""
+
+    model: Classifier
+    objective: Objective
+    encoding: Encoding
+    recipe: Recipe
+    device: torch.device
+
+    def batches(self, dataset: Dataset, rows: Rows, target: Callable[[Dataset], Tensor]) -> Batches:
+        """The samples at ``rows`` of ``dataset``, encoded for the model; ``target`` gives all labels.
+
+        Raises:
+            InputError: if the samples are not of the form of the training data.
+        """
+        self.encoding.check(dataset)
+        size = self.recipe.batch_size
+        inputs, labels = self.encoding.inputs(dataset), target(dataset)
+        return Batches(inputs, labels, rows, self.encoding, batch_size=size, device=self.device)
+
+    def all_of(self, dataset: Dataset) -> Batches:
+        """Every sample of ``dataset``, labelled as in training; as :meth:`batches`."""
+        return self.batches(dataset, np.arange(len(dataset)), self.encoding.target)
+
+    def predictions(self, batches: Batches) -> Predictions:
+        """Logits of every sample, on the scale to predict on."""
+        return predict(self.model, batches, self.recipe, self.objective.outputs)
+
+
+def restore(stored: StoredRun, device: str) -> Restored:
+    """The model of ``stored``, on the device, in the state in which its training left it."""
+    asked = Store(stored.folder.parents[1]).study
+    kept = torch.load(stored.folder / "model.pt", weights_only=True, map_location="cpu")
     encoding = Encoding.from_json(kept["encoding"])
-    encoding.check(dataset)
     model = catalog.model(Word.parse(kept["model_word"]), encoding.shape, len(kept["classes"]))
     facts = catalog.Facts(
         class_counts=stored.facts()["counts"]["train"],
@@ -135,21 +158,17 @@ def _ready(stored: StoredRun, data: str, *, labelled: bool, target: str | None =
     model.load_state_dict(kept["model"])
     objective.load_state_dict(kept["objective"])
     where = pick_device(device)
-    rows = np.arange(len(dataset))
-    size = asked.training.batch_size
-    target_here = encoding.target(dataset)
-    batches = Batches(encoding.inputs(dataset), target_here, rows, encoding, batch_size=size, device=where)
-    return _Ready(model.to(where), objective.to(where), batches, dataset, kept["classes"], asked.training)
+    return Restored(model.to(where), objective.to(where), encoding, asked.training, where)
 
 
-def _uncertainty(ready: _Ready) -> dict[str, NDArray[np.float64]]:
+def _uncertainty(restored: Restored, batches: Batches) -> dict[str, NDArray[np.float64]]:
     """Every measure of every sample's uncertainty; the same numbers each time."""
     found: dict[str, list[torch.Tensor]] = {name: [] for name in MEASURES}
-    device = next(ready.model.parameters()).device
+    device = restored.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        for batch in ready.batches:
-            logits = ready.objective.outputs(stochastic_logits(ready.model, batch.x, _PASSES).float())
+        for batch in batches:
+            logits = restored.objective.outputs(stochastic_logits(restored.model, batch.x, _PASSES).float())
             for name, measure in MEASURES.items():
                 found[name].append(measure(logits).cpu())
     return {name.replace("-", "_"): torch.cat(values).double().numpy() for name, values in found.items()}

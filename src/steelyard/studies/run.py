@@ -16,10 +16,19 @@ from steelyard import catalog
 from steelyard._files import write_text, written_whole
 from steelyard.data import Batches, augmentation, fit_encoding, imbalance, read, split
 from steelyard.records import Predictions
+from steelyard.refit import RefitError
 from steelyard.studies.evaluate import measures
 from steelyard.studies.phases import base_and_control
 from steelyard.studies.store import write_rows
-from steelyard.training import NotFiniteError, SampleRecorder, fit_phases, predict, rehearse
+from steelyard.training import (
+    NotFiniteError,
+    SampleRecorder,
+    fit_phases,
+    learn_last_layer,
+    predict,
+    rehearse,
+)
+from steelyard.training.checkpoint import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
     from steelyard.models import Classifier
     from steelyard.objective import Objective
     from steelyard.studies.config import Data, Run, Study
-    from steelyard.training.checkpoint import Progress
+    from steelyard.studies.store import StoredRun
 
 Row = dict[str, float]
 
@@ -125,8 +134,13 @@ def train_run(
     folder: Path,
     device: torch.device,
     on_epoch: Callable[[Row], None] = lambda _: None,
+    plain: StoredRun | None = None,
 ) -> None:
-    """Train ``run`` and leave everything that is kept of it in ``folder``; go on where it was interrupted."""
+    """Train ``run`` and leave everything that is kept of it in ``folder``; go on where it was interrupted.
+
+    ``plain`` is the finished plain run that a refit starts from, where there is one: training again would
+    give the same. How its samples fared is kept with that run alone.
+    """
     study = study.of(run)
     rows = split_of(study, dataset, run)
     encoding, model, objectives = prepare(study, dataset, run, rows)
@@ -138,36 +152,57 @@ def train_run(
     unfinished = folder / "unfinished.pt"
     write_text(folder / "config.json", json.dumps(run.model_dump(mode="json", exclude_none=True)))
     try:
-        before = _rehearsal(study, run, model, objective, batches["train"], folder)
+        beside = _rehearsal(study, run, model, objective, batches["train"], folder)
         with _random_stream(run, "training"):
-            progress = fit_phases(
-                model,
-                objectives,
-                batches["train"],
-                study.training,
-                validate=_validation(study, dataset, batches),
-                recorder=recorder,
-                saved=unfinished,
-                on_epoch=on_epoch,
+            progress = (
+                _taken_over(plain, model)
+                if plain
+                else fit_phases(
+                    model,
+                    objectives,
+                    batches["train"],
+                    study.training,
+                    validate=_validation(study, dataset, batches),
+                    recorder=recorder,
+                    saved=unfinished,
+                    on_epoch=on_epoch,
+                )
             )
+        beside += _refit(study, run, model, batches["train"])
         predictions = {
             part: predict(model, batches[part], study.training, objective.outputs) for part in study.parts
         }
-    except NotFiniteError as error:
+    except (NotFiniteError, RefitError) as error:
         write_text(folder / "failure.txt", str(error))
     else:
-        for part, found in predictions.items():
-            found.save(folder / f"{part}.npz")
-        recorder.save(folder)
-        columns = dict.fromkeys(column for row in progress.history for column in row)
-        write_rows(folder / "history.csv", list(columns), progress.history)
-        facts = _facts(progress, before, model, device) | counts_of_parts(dataset, rows)
-        write_text(folder / "facts.json", json.dumps(facts))
+        facts = _facts(progress, beside, model, device) | counts_of_parts(dataset, rows)
+        _save_figures(folder, predictions, progress.history, facts)
+        if plain is None:
+            recorder.save(folder)
         _save_model(folder, study, run, dataset, encoding, model, objective)
         if any(run.method in base_and_control(method)[:1] for method in study.methods):
             unfinished.rename(folder / FIRST_PHASE)
     for checkpoint in folder.glob(f"{unfinished.stem}*{unfinished.suffix}"):  # one for each phase
         checkpoint.unlink()
+
+
+def _taken_over(plain: StoredRun, model: Classifier) -> Progress:
+    """Give ``model`` the weights of a finished run, and say how that one went."""
+    kept = torch.load(plain.folder / "model.pt", weights_only=True, map_location="cpu")
+    model.load_state_dict(kept["model"])
+    history = plain.history()
+    return Progress(len(history), history, plain.facts()["best_epoch"])
+
+
+def _refit(study: Study, run: Run, model: Classifier, train: Batches) -> float:
+    """Learn the last layer anew where the method asks for it; the seconds that it took."""
+    learner = catalog.after_training(run.method, model)
+    if learner is None:
+        return 0.0
+    start = time.perf_counter()
+    seed = int(np.random.default_rng(_entropy(run, "refit")).integers(2**31))
+    learn_last_layer(model, learner, train, study.training, seed)
+    return time.perf_counter() - start
 
 
 def _validation(
@@ -212,13 +247,13 @@ def _rehearsal(
     return float(file.read_text(encoding="utf-8"))
 
 
-def _facts(progress: Progress, before: float, model: torch.nn.Module, device: torch.device) -> dict[str, Any]:
-    """What the training of a run took, with the seconds ``before`` its first epoch."""
+def _facts(progress: Progress, beside: float, model: torch.nn.Module, device: torch.device) -> dict[str, Any]:
+    """What the training of a run took, with the seconds ``beside`` its epochs: of a rehearsal, of a refit."""
     seconds = [row["seconds"] for row in progress.history]
     return {
         "epochs": len(seconds),
         "best_epoch": progress.best_epoch,
-        "seconds": before + sum(seconds),
+        "seconds": beside + sum(seconds),
         "seconds_per_epoch": sum(seconds) / len(seconds),
         "peak_memory": _peak_memory(device),
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -272,6 +307,16 @@ def _random_stream(run: Run, purpose: str) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(int(np.random.default_rng(_entropy(run, purpose)).integers(2**62)))
         yield
+
+
+def _save_figures(
+    folder: Path, predictions: dict[str, Predictions], history: list[Row], facts: dict[str, Any]
+) -> None:
+    for part, found in predictions.items():
+        found.save(folder / f"{part}.npz")
+    columns = dict.fromkeys(column for row in history for column in row)
+    write_rows(folder / "history.csv", list(columns), history)
+    write_text(folder / "facts.json", json.dumps(facts))
 
 
 def _save_model(

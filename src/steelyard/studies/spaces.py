@@ -117,12 +117,20 @@ SPACES: Mapping[str, Space] = {
     "asymmetric-focal": {"gamma": _GAMMA},
     "weighted-bce": {"share": _log(0.1, 2)},
     "balanced-bce": {"beta": _BETA},
+    "cost-sensitive": {"rate": Between(0.01, 0.5)},
+    "center-loss": {"strength": _log(1e-4, 0.1)},
+    "range-loss": {"within": _log(1e-6, 1e-3), "between": _log(1e-5, 1e-2)},
     "low": {"lam": _log(1e-3, 10)},
     "self-paced": {"quantile": Between(0.3, 0.9), "growth": Between(1.01, 1.3)},
     "importance-sampling": {"presample": _any_of(2, 3, 5)},
     "mentornet": {"quantile": Between(0.5, 0.95), "width": Between(0, 2), "burn_in": Between(0, 0.5)},
     "alm": {"mu": _log(0.01, 1), "rho": Between(1.5, 4), "delta": Between(0.5, 2)},
     "alm-fpr": {"mu": _log(0.01, 10), "rho": Between(1, 4), "delta": Between(0.5, 2)},
+    "smote": {"neighbours": _any_of(3, 5, 10)},
+    "adasyn": {"neighbours": _any_of(3, 5, 10)},
+    "near-miss": {"neighbours": _any_of(1, 3, 5)},
+    "neighbourhood-cleaning": {"neighbours": _any_of(1, 3, 5)},
+    "weighted-svm": {"cost": _log(0.01, 100)},
 }  # methods that are not here have nothing of their own to search
 
 Stage: TypeAlias = "tuple[Point, ...]"  # points to try; the best is kept for the stages that follow

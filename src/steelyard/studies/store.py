@@ -59,13 +59,14 @@ class StoredRun:
         """Mean loss, margin and probabilities of the training samples (see ``training.dynamics``).
 
         Raises:
-            InputError: if the run was trained before these were kept.
+            InputError: if the run keeps none.
         """
         path = self.folder / "dynamics.npz"
         if not path.exists():
             raise InputError(
-                f"{path} is missing, the run was trained by an earlier steelyard; "
-                "compare again, with --out of a new folder."
+                f"{path} is missing: the run took over the training of another, is of data with several "
+                "labels per sample, or of an earlier steelyard; audit another method, or compare again, with "
+                "--out of a new folder."
             )
         with np.load(path, allow_pickle=False) as file:
             return dict(file)

@@ -1,0 +1,54 @@
+"""The verbs that use a model's features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steelyard.cli import answers
+from steelyard.cli.verbs import AsJson, Device, app
+
+Model = Annotated[Path, typer.Argument(help="folder of `steelyard train`, or of one run of a comparison")]
+
+
+@app.command()
+def features(
+    model: Model,
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="labelled samples, in the form of the training data")
+    ],
+    out: Annotated[Path, typer.Option("--out", help=".npz file to write")] = Path("features.npz"),
+    target: Annotated[str | None, typer.Option("--target", help="column that holds the class")] = None,
+    device: Device = "auto",
+) -> None:
+    """Write what the last layer of a trained model reads of each sample, as DATA for `steelyard compare`.
+
+    Of the data that the model was trained on, training, validation and test samples stay what they were.
+    """
+    from steelyard.studies.features import write_features
+
+    count = write_features(model, data, out, target=target, device=device)
+    typer.echo(f"features of {count} samples: {out}")
+
+
+@app.command()
+def verify(
+    model: Model,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="folder of images, as NAME/NAME_0001.jpg")],
+    pairs: Annotated[Path, typer.Option("--pairs", help="list of pairs in the format of LFW's pairs.txt")],
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Tell pairs of images of the same class from others by the cosine of the model's features."""
+    from steelyard.studies.features import verify as judge
+
+    found = judge(model, data, pairs, device=device)
+    figures = {
+        "accuracy": found.accuracy.mean,
+        "spread": found.accuracy.spread,
+        "folds": len(found.accuracy.fold_accuracy),
+        "pairs": found.pairs,
+    }
+    answers.figures(figures, as_json)
