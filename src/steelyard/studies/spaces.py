@@ -100,9 +100,9 @@ _ETA, _MARGIN, _GAMMA, _BETA = (
     Between(0.5, 5),
     _any_of(0.9, 0.99, 0.999, 0.9999),
 )
-_TIMES_ANGLE = {"margin": Between(1, 5), "strength": _log(0.05, 1)}
+_TIMES_ANGLE: Space = {"margin": Between(1, 5), "strength": _log(0.05, 1)}
 # The largest margin depends on the form, so its share and its start are searched, which all forms have.
-_UNCERTAIN = {"strength": _any_of(None, 0.1, 0.5, 1), "plain": Between(0.2, 0.6)}
+_UNCERTAIN: Space = {"strength": _any_of(None, 0.1, 0.5, 1), "plain": Between(0.2, 0.6)}
 
 SPACES: Mapping[str, Space] = {
     "effective-number": {"beta": _BETA},
