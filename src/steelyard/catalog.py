@@ -289,7 +289,7 @@ def after_training(word: Word, model: nn.Module | None) -> refit.Refit | None:
     """What learns the last layer of ``model`` anew after plain training; None for methods that do not.
 
     Raises:
-        InputError: if a parameter cannot be used, a library is missing, or the model has no such layer.
+        InputError: if a parameter cannot be used, or the model has no such layer.
     """
     if word.name not in REFITS:
         return None

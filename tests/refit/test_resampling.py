@@ -19,8 +19,8 @@ from steelyard.refit import (
     NearMiss,
     NeighbourhoodCleaning,
     RefitError,
+    WeightedSVM,
 )
-from steelyard.words import Word
 
 if TYPE_CHECKING:
     from steelyard.refit.resampling import Resampled
@@ -92,13 +92,11 @@ def test_what_the_library_refuses_is_said_in_one_line() -> None:
         NeighbourhoodCleaning(neighbours=500)(X, Y, 3, 0)
 
 
-def test_without_the_library_the_mend_is_said_before_anything_is_trained(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_the_library_the_mend_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imblearn", None)
     with pytest.raises(InputError, match=r"SMOTE needs imbalanced-learn; pip install steelyard\[resample\]"):
-        catalog.method("smote", catalog.Facts([9, 1], 10))
-    assert catalog.after_training(Word("weighted-svm"), None) is not None
+        SMOTE()(X, Y, 3, 0)
+    WeightedSVM().check_installed()
 
 
 def test_unknown_parameters_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,26 @@ def test_a_refit_takes_over_the_plain_run_of_its_own_settings(table: Path, tmp_p
     _, plain, refit = compare(asked(table, methods=methods, seeds=1), tmp_path / "study", Silent()).runs()
     assert refit.history() == plain.history()
     assert refit.history()[0]["lr"] > 0.05
+
+
+def test_a_resampled_model_is_used_without_the_library_but_none_is_trained(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stored,) = compare(asked(table, methods=["smote"], seeds=1), tmp_path / "there", Silent()).runs()
+    monkeypatch.setitem(sys.modules, "imblearn", None)
+    again, _, _ = predict_on(stored, str(table), labelled=True, device="cpu")
+    test = stored.predictions("test")
+    np.testing.assert_allclose(again.logits[test.index], test.logits, rtol=1e-4, atol=1e-4)
+    listener = Silent()
+    with pytest.raises(InputError, match=r"SMOTE needs imbalanced-learn; pip install steelyard\[resample\]"):
+        compare(asked(table, methods=["ce", "smote"]), tmp_path / "none", listener)
+    assert listener.trained == []  # said before hours of training
+
+
+def test_a_refit_finds_its_plain_run_whatever_the_order_of_the_settings(table: Path, tmp_path: Path) -> None:
+    methods = ["ce(lr=0.1, clip=1)", "refit(clip=1, lr=0.1)"]
+    plain, refit = compare(asked(table, methods=methods, seeds=1), tmp_path / "study", Silent()).runs()
+    assert refit.history() == plain.history()  # seconds too: nothing was trained again
 
 
 def test_features_are_what_the_head_reads_and_can_be_compared_on(

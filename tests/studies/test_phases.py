@@ -101,6 +101,13 @@ def test_a_first_phase_that_is_there_gives_what_training_it_again_gives(
     assert not list(phased.folder.glob("runs/*/unfinished*"))
 
 
+def test_a_first_phase_is_found_whatever_the_order_of_the_settings(table: Path, tmp_path: Path) -> None:
+    methods = ["bce(clip=1, lr=0.1)", "alm(lr=0.1, clip=1)"]
+    base, method = compare(asked(table, methods=methods, seeds=1), tmp_path / "out", Silent()).runs()
+    seconds = [row["seconds"] for row in base.history()]
+    assert [row["seconds"] for row in method.history()][: len(seconds)] == seconds  # taken over, not trained
+
+
 def test_predictions_of_phase_one_are_those_of_the_base(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

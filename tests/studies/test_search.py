@@ -11,6 +11,7 @@ import pytest
 from torch import nn
 
 from steelyard import InputError, catalog
+from steelyard.models import Classifier
 from steelyard.recipe import Recipe
 from steelyard.studies.search import by_model, by_stages
 from steelyard.studies.spaces import (
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from steelyard.studies.search import Search
 
 RECIPE = Recipe(lr=0.01)
-FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=nn.Linear(4, 2), critical=[1])
 
 
 def followed(search: Search, value: Callable[[Word], float]) -> tuple[list[str], str]:
@@ -51,6 +51,12 @@ def lam_near(target: float) -> Callable[[Word], float]:
     return lambda word: -abs(np.log10(word.params["lam"]) - np.log10(target))
 
 
+def facts() -> catalog.Facts:
+    """With a model of its own: some methods exchange its head."""
+    model = Classifier(nn.Dropout(0.5), nn.Linear(4, 2))
+    return catalog.Facts(class_counts=[60, 6], num_samples=66, model=model, critical=[1])
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_declared_ranges_hold_the_default_and_what_the_method_takes(name: str) -> None:
     plain, space = taken_apart(Word(name))
@@ -59,7 +65,13 @@ def test_declared_ranges_hold_the_default_and_what_the_method_takes(name: str) -
     assert point is not None
     for parameter, where in space.items():
         for end in where.grid:
-            catalog.method(with_values(plain, point | {parameter: end}), FACTS)
+            catalog.method(with_values(plain, point | {parameter: end}), facts())
+
+
+def test_whoever_has_no_declared_range_has_nothing_to_search() -> None:
+    for name in catalog.METHODS.keys() - SPACES.keys():
+        shown = catalog.parameters(catalog.METHODS[name])
+        assert {part.partition("=")[0] for part in shown.split(", ") if part} <= {"loss", "lr_factor"}, name
 
 
 @pytest.mark.parametrize("name", STAGES)

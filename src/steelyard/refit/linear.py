@@ -32,6 +32,13 @@ class LastLayer(NamedTuple):
 class Refit(ABC):
     """What learns a last layer from fixed features."""
 
+    def check_installed(self) -> None:  # noqa: B027 - most need nothing but this package
+        """Require the libraries that learning needs, so that none is missed after hours of training.
+
+        Raises:
+            InputError: if one is missing.
+        """
+
     @abstractmethod
     def __call__(self, features: Features, target: Labels, num_classes: int, seed: int) -> LastLayer:
         """The layer learned from ``features`` (N, D) of samples of the classes ``target`` (N,).

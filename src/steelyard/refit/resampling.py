@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 class Resampled(Refit):
     """Samples are made or left out until the classes are as many; then :class:`LogisticRefit`."""
 
-    def __init__(self) -> None:
-        if find_spec("imblearn") is None:  # said now, and not after hours of training
+    def check_installed(self) -> None:
+        """As :class:`Refit`: imbalanced-learn."""
+        if find_spec("imblearn") is None:
             raise check.InputError(
                 f"{type(self).__name__} needs imbalanced-learn; pip install steelyard[resample]."
             )
 
     def __call__(self, features: Features, target: Labels, num_classes: int, seed: int) -> LastLayer:
         """As :class:`Refit`."""
+        self.check_installed()
         there, number = np.unique(target, return_inverse=True)  # imbalanced-learn expects 0, 1, 2, ...
         fewest = int(np.bincount(number).min())
         try:
@@ -61,7 +63,6 @@ class SMOTE(Resampled):
     """
 
     def __init__(self, neighbours: int = 5) -> None:
-        super().__init__()
         self.neighbours = check.whole("neighbours", neighbours, 1)
 
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:
@@ -87,7 +88,6 @@ class ADASYN(Resampled):
     """
 
     def __init__(self, neighbours: int = 5) -> None:
-        super().__init__()
         self.neighbours = check.whole("neighbours", neighbours, 1)
 
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:
@@ -121,7 +121,6 @@ class NearMiss(Resampled):
     """
 
     def __init__(self, neighbours: int = 3) -> None:
-        super().__init__()
         self.neighbours = check.whole("neighbours", neighbours, 1)
 
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:  # noqa: ARG002 - draws nothing
@@ -163,7 +162,6 @@ class NeighbourhoodCleaning(Resampled):
     """
 
     def __init__(self, neighbours: int = 3) -> None:
-        super().__init__()
         self.neighbours = check.whole("neighbours", neighbours, 1)
 
     def resample(self, features: Features, target: Labels, fewest: int, seed: int) -> tuple[Features, Labels]:  # noqa: ARG002 - draws nothing

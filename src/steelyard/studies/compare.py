@@ -93,7 +93,7 @@ def bring_to_end(store: Store, run: Run, device: torch.device, on_epoch: Any = l
     if not (unfinished / "unfinished.pt").exists():
         fresh_folder(unfinished)
         for base in base_and_control(run.method)[:1]:
-            begun = store.run_folder(run.model_copy(update={"method": base})) / running.FIRST_PHASE
+            begun = _beside(store, run, base).folder / running.FIRST_PHASE
             if begun.exists():  # the same to the last bit as training that phase once more
                 shutil.copy(begun, unfinished / "unfinished.pt")
     dataset = read_once(store.study.data.model_dump_json())
@@ -106,9 +106,18 @@ def _plain(store: Store, run: Run) -> StoredRun | None:
     method = catalog.plain_of(run.method)
     if method is None:
         return None
-    plain = run.model_copy(update={"method": method})
-    stored = StoredRun(plain, store.run_folder(plain))
+    stored = _beside(store, run, method)
     return stored if (stored.folder / "model.pt").exists() else None
+
+
+def _beside(store: Store, run: Run, method: Word) -> StoredRun:
+    """The run of ``method`` on the samples of ``run``, where it is kept, whole or not.
+
+    Folders go by a word's text, so the study's own word is taken, which may order its parameters otherwise.
+    """
+    named = next((own for own in store.study.methods if own == method), method)
+    other = run.model_copy(update={"method": named})
+    return StoredRun(other, store.run_folder(other))
 
 
 @functools.lru_cache(maxsize=1)

@@ -124,6 +124,9 @@ def prepare(
         critical = critical_classes(study, dataset)
         facts = catalog.Facts(**counted(dataset, rows.train), model=model, critical=critical)
         objectives = catalog.objectives(run.method, facts)
+    learner = catalog.after_training(run.method, model)
+    if learner is not None:
+        learner.check_installed()  # here, for a trained model is restored without
     return encoding, model, objectives
 
 

@@ -100,6 +100,9 @@ _ETA, _MARGIN, _GAMMA, _BETA = (
     Between(0.5, 5),
     _any_of(0.9, 0.99, 0.999, 0.9999),
 )
+_TIMES_ANGLE: Space = {"margin": Between(1, 5), "strength": _log(0.05, 1)}
+# The largest margin depends on the form, so its share and its start are searched, which all forms have.
+_UNCERTAIN: Space = {"strength": _any_of(None, 0.1, 0.5, 1), "plain": Between(0.2, 0.6)}
 
 SPACES: Mapping[str, Space] = {
     "effective-number": {"beta": _BETA},
@@ -111,6 +114,13 @@ SPACES: Mapping[str, Space] = {
     "two-scale": {"eta": _ETA},
     "two-scale-fixed": {"eta": _ETA},
     "two-scale-separation": {"eta": _ETA},
+    "large-margin": _TIMES_ANGLE,
+    "additive": {"margin": Between(0.1, 0.5), "scale": _log(10, 60)},
+    "arcface": {"margin": Between(0.1, 0.6), "scale": _log(10, 60)},
+    "sphereface": _TIMES_ANGLE,
+    "umm": _UNCERTAIN,
+    "umm-sum": _UNCERTAIN,
+    "sum-literal": _UNCERTAIN,
     "symmetric-margin": {"margin": _MARGIN},
     "asymmetric-margin": {"margin": _MARGIN},
     "symmetric-focal": {"gamma": _GAMMA},
@@ -131,7 +141,7 @@ SPACES: Mapping[str, Space] = {
     "near-miss": {"neighbours": _any_of(1, 3, 5)},
     "neighbourhood-cleaning": {"neighbours": _any_of(1, 3, 5)},
     "weighted-svm": {"cost": _log(0.01, 100)},
-}  # methods that are not here have nothing of their own to search
+}  # methods that are not here have no parameter of their own, or as `single-scale` none that decides much
 
 Stage: TypeAlias = "tuple[Point, ...]"  # points to try; the best is kept for the stages that follow
 
