@@ -22,7 +22,6 @@ def facts() -> catalog.Facts:
     return catalog.Facts(class_counts=[60, 6], num_samples=66, model=model)
 
 
-
 @pytest.mark.parametrize("name", experiments())
 def test_every_experiment_can_be_asked_for(name: str) -> None:
     """Also: its methods exist, and whatever it holds beside a figure is among its methods."""
