@@ -109,11 +109,12 @@ def distribution(found: Audit) -> Plot:
         ax.yaxis.set_major_formatter("{x:,.0f}")
         legend(ax, len(parts))
         drawing = svg(figure, "audit")
-    centre = {name: number(float(np.median(part)) if len(part) else np.nan) for name, part in parts.items()}
-    finding = (
-        f"The median {title.lower()} is {centre['suspected']} for suspected samples and "
-        f"{centre['others']} for the others. The upright axis is logarithmic above 1."
+    centres = " and ".join(
+        f"{number(float(np.median(parts[name])))} for {of}"
+        for name, of in (("suspected", "suspected samples"), ("others", "the others"))
+        if len(parts[name])
     )
+    finding = f"The median {title.lower()} is {centres}. The upright axis is logarithmic above 1."
     low, high = edges[:-1].tolist(), edges[1:].tolist()
     rows = list(zip(low, high, *(one.tolist() for one in heights.values()), strict=True))
     return Plot("audit", f"{title} of the samples", finding, drawing, ("from", "to", *heights), rows)
