@@ -241,6 +241,25 @@ def fit_encoding(dataset: Dataset, rows: Rows, colour: str | None = None) -> Enc
     return ImageEncoding(**common, size=tuple(dataset.x.shape[2:]), mean=mean, std=std, colour=colour)
 
 
+def unscaled(dataset: Dataset, colour: str | None = None) -> ImageEncoding:
+    """Images as x / 255 and no more, for a model that brings them to mean and deviation itself.
+
+    Raises:
+        InputError: if the data is a table.
+    """
+    if isinstance(dataset.x, Table):
+        raise InputError(f"{dataset.name}: expected images, got a table.")
+    channels, *size = dataset.x.shape[1:]
+    return ImageEncoding(
+        classes=dataset.classes,
+        multilabel=dataset.multilabel,
+        size=tuple(size),
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        colour=colour,
+    )
+
+
 def _in_colour(x: Tensor | ImageFiles, colour: str | None) -> Tensor | ImageFiles:
     """Images in the ``colour`` asked for; image files change as they are decoded."""
     if colour is None:
