@@ -13,14 +13,14 @@ from steelyard._checks import InputError
 from steelyard.data import BUILTIN, Batches, unscaled
 from steelyard.models import seen_size
 from steelyard.recipe import Recipe
-from steelyard.studies.config import Data
 from steelyard.studies.features import check_npz, save
 from steelyard.studies.run import load, pick_device
 from steelyard.training import features
-from steelyard.words import Word
 
 if TYPE_CHECKING:
     from steelyard.models import Classifier
+    from steelyard.studies.config import Data
+    from steelyard.words import Word
 
 _BATCH = 64
 
@@ -28,8 +28,8 @@ _BATCH = 64
 def write_backbone_features(word: Word, data: Data, out: Path, *, device: str) -> int:
     """Write the features of every sample of ``data`` by the network ``word``, a ``timm(name=...)``.
 
-    The ``.npz`` is that of :func:`steelyard.studies.features.write_features`, with the parts that the data has.
-    A folder of images is read at the size that the network sees. Returns the number of rows.
+    The ``.npz`` is that of :func:`steelyard.studies.features.write_features`, with the parts that the data
+    has. A folder of images is read at the size that the network sees. Returns the number of rows.
 
     Raises:
         InputError: if ``out`` is no ``.npz``, the data holds no images, or the network cannot be had.
