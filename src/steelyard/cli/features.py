@@ -26,14 +26,14 @@ def features(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="labelled samples, in the form of the training data")
     ],
-    out: Annotated[Path, typer.Option("--out", help=".npz file to write")] = Path("features.npz"),
-    target: Annotated[str | None, typer.Option("--target", help="column that holds the class")] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="of timm: column whose equal values stay together")
+        str | None, typer.Option("--group", help="with timm(...): column whose equal values stay together")
     ] = None,
     metadata: Annotated[
-        str | None, typer.Option("--metadata", help="of timm: table that gives each image its group")
+        str | None, typer.Option("--metadata", help="with timm(...): table that gives each image its group")
     ] = None,
+    out: Annotated[Path, typer.Option("--out", help=".npz file to write")] = Path("features.npz"),
+    target: Annotated[str | None, typer.Option("--target", help="column that holds the class")] = None,
     device: Device = "auto",
 ) -> None:
     """Write what the last layer of a trained model reads of each sample, as DATA for `steelyard compare`.
