@@ -114,6 +114,8 @@ def test_the_size_that_a_network_sees() -> None:
     assert seen_size(Word.parse("timm")) == (16, 16)
     assert seen_size(Word.parse("timm(name=vit)")) == (24, 16)
     assert seen_size(Word.parse("timm(name=vit, image_size=64)")) == (64, 64)
+    with pytest.raises(InputError, match="image_size must be a whole number of at least 32, got 'large'"):
+        seen_size(Word.parse("timm(image_size=large)"))
 
 
 def test_random_weights_come_from_torchs_random_state() -> None:
@@ -205,6 +207,7 @@ def test_names_that_timm_does_not_know() -> None:
     ("shape", "wrong", "message"),
     [
         ((4, 16, 16), {}, "timm reads images of 1 or 3 channels, got 4"),
+        ((3, 16, 16), {"pretrained": "no"}, "pretrained must be true or false, got 'no'"),
         ((3, 16, 16), {"dropout": 2}, "dropout must lie between 0 and 1"),
         ((3, 16, 16), {"hidden": -1}, "hidden must be a whole number of at least 0, got -1"),
         ((3, 16, 16), {"image_size": 16}, "image_size must be a whole number of at least 32, got 16"),

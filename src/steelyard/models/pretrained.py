@@ -58,14 +58,16 @@ def from_timm(
     shape = image_shape(WORD, input_shape, num_classes)
     check.between("dropout", dropout, 0, 1)
     check.whole("hidden", hidden, 0)
+    if not isinstance(pretrained, bool):
+        raise InputError(f"pretrained must be true or false, got {pretrained!r}.")
     if shape[0] not in (1, 3):
         raise InputError(f"{WORD} reads images of 1 or 3 channels, got {shape[0]}.")
     config = _config(name)
-    size = (check.whole("image_size", image_size, _SMALLEST),) * 2 if image_size else config.input_size[1:]
+    size = _seen(config, image_size)
     net = _network(name, config, size, pretrained=pretrained and weights is None)
     if weights is not None:
         _load(net, name, Path(weights).expanduser())
-    if image_size:
+    if image_size is not None:
         _try(net, name, image_size)
     width = net.head_hidden_size
     layers = [AsPretrained(size, config.mean, config.std), net, nn.Dropout(dropout)]
@@ -112,11 +114,9 @@ def seen_size(word: Word) -> tuple[int, int]:
     """(height, width) of the images that the network of ``word`` sees, whatever it is given.
 
     Raises:
-        InputError: without timm, or for an unknown name.
+        InputError: without timm, for an unknown name, or a size below 32.
     """
-    side = word.params.get("image_size")
-    _, height, width = _config(word.params.get("name", _NAME)).input_size
-    return (side, side) if side else (height, width)
+    return _seen(_config(word.params.get("name", _NAME)), word.params.get("image_size"))
 
 
 def without_weights(word: Word) -> Word:
@@ -151,7 +151,14 @@ def _config(name: str) -> Any:
     return timm.get_pretrained_cfg(name)
 
 
-def _network(name: str, config: Any, size: tuple[int, ...], *, pretrained: bool) -> Any:
+def _seen(config: Any, image_size: int | None) -> tuple[int, int]:
+    if image_size is not None:
+        return (check.whole("image_size", image_size, _SMALLEST),) * 2
+    _, height, width = config.input_size
+    return height, width
+
+
+def _network(name: str, config: Any, size: tuple[int, int], *, pretrained: bool) -> Any:
     """The network without its classifier: from images to features (N, ``head_hidden_size``)."""
     fixed = config.fixed_input_size and size != config.input_size[1:]
     own = {"img_size": size} if fixed else {}
