@@ -31,7 +31,7 @@ CHEAP = [name for name in MODELS if name not in ("densenet-bc", "cnn3d-two-path"
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)]
 FEATURES = {
     "mlp": 256, "lenet5": 84, "small-cnn": 128, "resnet10": 512, "resnet18": 512, "resnet20": 64,
-    "wrn-28-2": 128, "densenet-bc": 342,
+    "wrn-28-2": 128, "densenet-bc": 342, "timm": 6,
 }  # fmt: skip
 
 
