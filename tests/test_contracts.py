@@ -29,7 +29,12 @@ class Model(models.Classifier):
 FACTS = catalog.Facts(
     class_counts=[60, 6, 0], num_samples=66, model=Model(nn.Dropout(0.5), nn.Linear(4, 3)), critical=[1]
 )
-OF_LABELS = catalog.Facts(class_counts=[60, 6, 0], num_samples=80, absent_counts=[6, 60, 66])
+OF_LABELS = catalog.Facts(
+    class_counts=[60, 6, 0],
+    num_samples=80,
+    model=Model(nn.Dropout(0.5), nn.Linear(4, 3)),
+    absent_counts=[6, 60, 66],
+)
 
 
 @pytest.mark.parametrize("word", catalog.LOSSES)
