@@ -47,6 +47,11 @@ def test_every_loss_of_labels(word: str) -> None:
     testing.check_label_loss(catalog.method(word, OF_LABELS).loss)
 
 
+@pytest.mark.parametrize("word", [*catalog.LABEL_LOSSES, *catalog.LABELS.others, "low(loss=umm-sum)"])
+def test_every_objective_of_labels(word: str) -> None:
+    testing.check_objective(catalog.method(word, OF_LABELS))
+
+
 @pytest.mark.parametrize("word", catalog.LABELS.others)
 @pytest.mark.parametrize("loss", catalog.LABEL_LOSSES)
 def test_every_method_of_labels(word: str, loss: str) -> None:

@@ -20,7 +20,7 @@ from scipy.special import entr, expit
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from steelyard import LOW, InputError, Objective, UncertaintyMargin, losses, models
+from steelyard import LOW, InputError, Objective, UncertaintyMargin, losses, models, testing
 from steelyard.uncertainty import stochastic_logits
 
 N, L, EPOCHS = 24, 3, 20  # phases: 8 plain, 7 of sides, 5 of samples
@@ -280,6 +280,29 @@ def test_features_that_are_all_zero_have_a_finite_loss_and_gradient() -> None:
     value.sum().backward()
     assert bool(value.isfinite().all())
     assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+
+class AnyBatch(models.MarginHead):
+    """A head that takes any logits for its own: the checks make theirs without a model."""
+
+    def lengths(self, target: Tensor) -> Tensor:
+        return 4 * torch.ones(target.shape)
+
+
+@pytest.mark.parametrize(("form", "kind"), [("large-margin", "linear"), ("arcface", "cosine")])
+def test_the_contract_holds_while_there_are_margins_of_sides_and_of_samples(form: Any, kind: str) -> None:
+    model = nn.Sequential(nn.Dropout(0.5), AnyBatch(4, L, kind))
+    loss = losses.SampleUncertaintyMargin(model, 6, form=form, loss=losses.BinaryCrossEntropy())
+    loss.start_epoch(LAST - 1, EPOCHS)
+    loss.class_margin.copy_(torch.tensor([1.0, 1.5, 2.5, 3.0, 1.0, 2.0]))
+    testing.check_label_loss(loss)
+    loss.start_epoch(LAST, EPOCHS)
+    loss.factor.copy_(torch.rand(6, L, generator=torch.Generator().manual_seed(0)))
+    logits = torch.randn(6, L, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    of_samples = loss.of_samples(torch.arange(6))
+    compiled = torch.compile(of_samples, fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(logits, TARGET[:6]), of_samples(logits, TARGET[:6]))
+    assert torch.autograd.gradcheck(lambda z: of_samples(z, TARGET[:6]), (logits.requires_grad_(),))
 
 
 def test_a_users_own_loss_of_labels_says_so() -> None:
