@@ -369,10 +369,10 @@ def build(
         raise InputError(f"{what} {word}: {error}.") from None
 
 
-def parameters(make: Callable[..., Any]) -> str:
+def parameters(make: Callable[..., Any], baseline: str = BASELINE) -> str:
     """What a user may set of a row, with defaults: ``lam=0.1, scaling=sample``."""
     return ", ".join(
-        f"{name}={BASELINE if name == 'loss' else p.default}"
+        f"{name}={baseline if name == 'loss' else p.default}"
         for name, p in inspect.signature(make).parameters.items()
         if p.default is not p.empty and name not in _GIVEN
     )
