@@ -312,7 +312,9 @@ def methods() -> None:
         ("Models", MODELS),
     ):
         baseline = (catalog.LABELS if table is catalog.LABEL_LOSSES else catalog.ONE_CLASS).baseline
-        rows = [(name, catalog.parameters(make, baseline), catalog.claim(make)) for name, make in table.items()]
+        rows = [
+            (name, catalog.parameters(make, baseline), catalog.claim(make)) for name, make in table.items()
+        ]
         answers.table(title, ("word", "parameters", "what it is"), rows)
 
 

@@ -67,10 +67,10 @@ def misclassification_probability(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: (passes, N, C), C >= 2. Moments divide by the number of passes.
-        target: (N,) class numbers.
+        target: (N,) class numbers; (N, L) where :func:`two_class_logits` gives the logits.
 
     Returns:
-        (N,) in [0, 1]; where the passes agree, 0, 1/2 or 1.
+        In [0, 1], in the shape of ``target``; where the passes agree, 0, 1/2 or 1.
 
     References:
         Khan et al., CVPR 2019, eq. 12 to 14 (eq. 11 has its inequality reversed).

@@ -34,7 +34,7 @@ class UncertaintyMargin(AngularMargin):
     largest of all classes and multiplied by ``max_margin``, is the class's margin, or no margin where that is
     smaller. Epochs are told by ``start_epoch``; without it there is no margin.
 
-    With a ``loss`` of L labels per sample the 2L sides take the place of the classes: the samples without each
+    With a ``loss`` of L labels per sample 2L sides take the place of the classes: the samples without each
     label, then those with it. The uncertainty is that of the label, as of two classes.
 
     Args:
