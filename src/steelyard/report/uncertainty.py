@@ -5,7 +5,7 @@ Of labels: of each side of a label, the samples with it and those without.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -34,9 +34,11 @@ def plots(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
                 points = zip(names, count.tolist(), value.tolist(), strict=True)
                 rows += [(name, *run.key, *point) for point in points]
             count, value = (np.concatenate([one[place] for one in measured]) for place in (1, 2))
+            without = np.arange(len(count)) % len(names) < len(names) - len(evidence.classes)
             look = looks[name]
-            ax.plot(count, value, look.marker, color=look.colour, ms=6, alpha=0.7, mec=SURFACE,
-                    label=short(name))  # fmt: skip
+            style: dict[str, Any] = {"color": look.colour, "ms": 6, "alpha": 0.7}
+            ax.plot(count[~without], value[~without], look.marker, mec=SURFACE, label=short(name), **style)
+            ax.plot(count[without], value[without], look.marker, mfc="none", **style)
             findings.append(_finding(name, [_correlation(count, value) for _, count, value in measured]))
         if not findings:
             return []
@@ -46,7 +48,7 @@ def plots(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
         ax.xaxis.set_minor_formatter(NullFormatter())
         legend(ax, len(findings))
         drawing = svg(figure, "class_uncertainty")
-    mark = "one side of a label, with or without it," if evidence.multilabel else "one class"
+    mark = "one side of a label, with it or (hollow) without it," if evidence.multilabel else "one class"
     about = (
         f"A mark is {mark} in one run. Rank correlation of uncertainty with size (-1: the rarer the less "
         f"sure; mean over runs): {listed(findings)}"
