@@ -29,7 +29,12 @@ class Model(models.Classifier):
 FACTS = catalog.Facts(
     class_counts=[60, 6, 0], num_samples=66, model=Model(nn.Dropout(0.5), nn.Linear(4, 3)), critical=[1]
 )
-OF_LABELS = catalog.Facts(class_counts=[60, 6, 0], num_samples=80, absent_counts=[6, 60, 66])
+OF_LABELS = catalog.Facts(
+    class_counts=[60, 6, 0],
+    num_samples=80,
+    model=Model(nn.Dropout(0.5), nn.Linear(4, 3)),
+    absent_counts=[6, 60, 66],
+)
 
 
 @pytest.mark.parametrize("word", catalog.LOSSES)
@@ -40,6 +45,11 @@ def test_every_loss(word: str) -> None:
 @pytest.mark.parametrize("word", catalog.LABEL_LOSSES)
 def test_every_loss_of_labels(word: str) -> None:
     testing.check_label_loss(catalog.method(word, OF_LABELS).loss)
+
+
+@pytest.mark.parametrize("word", [*catalog.LABEL_LOSSES, *catalog.LABELS.others, "low(loss=umm-sum)"])
+def test_every_objective_of_labels(word: str) -> None:
+    testing.check_objective(catalog.method(word, OF_LABELS))
 
 
 @pytest.mark.parametrize("word", catalog.LABELS.others)

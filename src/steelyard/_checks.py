@@ -90,9 +90,14 @@ def logits_and_target(logits: Tensor, target: Tensor) -> None:
             "expected logits of shape (N, C) and target of shape (N,), "
             f"got {tuple(logits.shape)} and {tuple(target.shape)}."
         )
+    raw_scores(logits)
+    if target.is_floating_point():
+        raise TypeError(f"expected target of class numbers (int64), got {target.dtype}; use target.long().")
+
+
+def raw_scores(logits: Tensor) -> None:
+    """Require ``logits`` of a floating type."""
     if not logits.is_floating_point():
         raise TypeError(
             f"expected logits of a floating type, got {logits.dtype}; give raw scores, not labels."
         )
-    if target.is_floating_point():
-        raise TypeError(f"expected target of class numbers (int64), got {target.dtype}; use target.long().")

@@ -114,6 +114,8 @@ LABEL_LOSSES: Mapping[str, Callable[..., losses.Loss]] = {
     "balanced-bce": losses.BalancedBinaryCrossEntropy,
     "focal": losses.BinaryFocal,
     "asymmetric-margin": losses.BinaryMargin,
+    **{word: LOSSES[word] for word in ("large-margin", "additive", "arcface", "sphereface")},
+    **{word: LOSSES[word] for word in ("umm", "umm-sum", "sum-literal")},
 }
 
 _GIVEN = ("reduction", "input_shape", "num_classes", "model", "critical")  # set by whoever builds
@@ -240,9 +242,7 @@ def control_of(word: Word | str) -> Word | None:
     'trained-on(loss=msfe, lr=0.01)'
     """
     first = base_of(word)
-    return (
-        None if first is None else Word("trained-on", {"loss": without_settings(first), **_settings(first)})
-    )
+    return first and Word("trained-on", {"loss": without_settings(first), **_settings(first)})
 
 
 def objectives(word: Word | str, facts: Facts) -> tuple[Objective, ...]:
@@ -360,20 +360,20 @@ def build(
     filled = {name: value for name, value in known.items() if name in wanted and name not in word.params}
     _check_params(what, word, make, also)
     params = dict(word.params)
-    if "loss" in wanted and "loss" in params:
-        params["loss"] = build("loss", LOSSES, Word.of(params["loss"]), facts)
+    if "loss" in wanted:
+        base = Word.of(params.get("loss", facts.task.baseline))
+        params["loss"] = build("loss", facts.task.losses, base, facts)
     try:
         return make(**filled, **params)
     except TypeError as error:
         raise InputError(f"{what} {word}: {error}.") from None
 
 
-def parameters(make: Callable[..., Any]) -> str:
+def parameters(make: Callable[..., Any], baseline: str = BASELINE) -> str:
     """What a user may set of a row, with defaults: ``lam=0.1, scaling=sample``."""
-    signature = inspect.signature(make).parameters
     return ", ".join(
-        f"{name}={BASELINE if name == 'loss' else p.default}"
-        for name, p in signature.items()
+        f"{name}={baseline if name == 'loss' else p.default}"
+        for name, p in inspect.signature(make).parameters.items()
         if p.default is not p.empty and name not in _GIVEN
     )
 

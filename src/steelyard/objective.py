@@ -272,7 +272,8 @@ class UncertaintyMargin(Objective):
         samples: what the last epochs do: ``"scaled"`` (``umm-sum``), ``"literal"`` (``sum-literal``), or
             None: margins of classes to the end (``umm``).
         settings: of the loss: ``form``, ``max_margin``, ``passes``, ``measure``, ``plain``, ``last``,
-            ``loss``, ``anneal``, ``scale``.
+            ``loss``, ``anneal``, ``scale``. With a loss of several labels per sample, as
+            :class:`steelyard.losses.BinaryCrossEntropy`, both sides of each label have a margin.
 
     Raises:
         InputError: as there.

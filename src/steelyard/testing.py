@@ -165,12 +165,15 @@ def check_constraint(constraint: nn.Module, num_classes: int = 3) -> None:
 def check_objective(objective: Objective, num_classes: int = 3) -> None:
     """Check an objective: the scalar, its parts, its gradient with the weights held fixed, and its hooks.
 
-    Also without autograd, in half precision, compiled, copied and restored from its saved state.
+    Also without autograd, in half precision, compiled, copied and restored from its saved state. Targets are
+    class numbers, or labels (N, C) of 0 and 1 where the loss says ``multilabel = True``.
 
     >>> from steelyard import LOW
     >>> check_objective(LOW(lam=0.1))
     """
     logits, target = _batch(num_classes)
+    if getattr(objective.loss, "multilabel", False):
+        target = nn.functional.one_hot(target, num_classes)
     index = torch.arange(_N)
     for n in (_N, 1):
         terms = _copied(objective, n).terms(logits[:n], target[:n], index[:n])

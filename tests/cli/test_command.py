@@ -197,7 +197,7 @@ def test_compare_brings_the_controls_of_phases_and_shows_ensembles(
 def test_methods_and_datasets_are_listed(steelyard: Run) -> None:
     code, said, _ = steelyard("methods")
     assert code == 0
-    assert all(word in said for word in ("ce", "low", "ldam", "lam=0.1", "resnet18"))
+    assert all(word in said for word in ("ce", "low", "ldam", "lam=0.1", "resnet18", "loss=ce", "loss=bce"))
     code, said, _ = steelyard("datasets")
     assert code == 0
     assert "fashion-mnist" in said

@@ -12,6 +12,7 @@ from steelyard.functional import (
     mutual_information,
     predictive_entropy,
     predictive_variance,
+    two_class_logits,
 )
 
 
@@ -28,6 +29,20 @@ def test_measures_are_numpys_and_scipys() -> None:
     np.testing.assert_allclose(predictive_entropy(logits), entropy)
     each = stats.entropy(p, axis=2).mean(axis=0)
     np.testing.assert_allclose(mutual_information(logits), entropy - each)
+
+
+def test_a_label_is_a_yes_or_no_of_its_own() -> None:
+    logits = passes()
+    p, pair = logits.sigmoid().numpy(), two_class_logits(logits)
+    bernoulli = stats.bernoulli(p.mean(axis=0))
+    np.testing.assert_allclose(predictive_entropy(pair), bernoulli.entropy())
+    np.testing.assert_allclose(predictive_variance(pair), 2 * p.var(axis=0))
+    each = stats.bernoulli(p).entropy().mean(axis=0)
+    np.testing.assert_allclose(mutual_information(pair), bernoulli.entropy() - each)
+    has = torch.arange(20).reshape(5, 4) % 3 % 2
+    against = (1 - 2 * has) * logits
+    expected = stats.norm.cdf(against.mean(0) / against.std(0, correction=0))
+    np.testing.assert_allclose(misclassification_probability(pair, has), expected)
 
 
 def test_mutual_information_is_the_mean_divergence_from_the_mean() -> None:

@@ -24,6 +24,15 @@ def test_a_logit_is_length_times_cosine_plus_bias(kind: str) -> None:
     torch.testing.assert_close(head.lengths(TARGET) * cos + bias, logits[torch.arange(5), TARGET])
 
 
+@pytest.mark.parametrize("kind", ["linear", "sphere", "cosine"])
+def test_of_labels_it_says_the_lengths_of_all_logits(kind: str) -> None:
+    head = MarginHead(4, 3, kind)
+    cos = nn.functional.cosine_similarity(X[:, None], head.weight[None], dim=2)
+    logits, length = head(X), head.lengths(torch.ones(5, 3))
+    assert length.shape == logits.shape
+    torch.testing.assert_close(length * cos + (0 if head.bias is None else head.bias), logits)
+
+
 def test_a_linear_head_is_the_layer_itself() -> None:
     layer = nn.Linear(4, 3)
     head = MarginHead.of(layer)

@@ -12,13 +12,20 @@ from steelyard.report.figure import Look
 
 def run(seed: int, counts: list[int], *last: float) -> Any:
     told = {f"class_uncertainty[{c}]": value for c, value in enumerate(last)}
+    return stored(seed, counts, [], told)
+
+
+def stored(seed: int, counts: list[int], absent: list[int], told: dict[str, float]) -> Any:
     return SimpleNamespace(
-        key=(seed, 0), facts={"counts": {"train": counts}}, history=[{}, {"train_loss": 1.0} | told]
+        key=(seed, 0),
+        facts={"counts": {"train": counts}},
+        stored=SimpleNamespace(absent_counts=lambda: absent),
+        history=[{}, {"train_loss": 1.0} | told],
     )
 
 
-def plots(**methods: list[Any]) -> Any:
-    evidence = SimpleNamespace(classes=["a", "b", "c", "d"], finished=methods)
+def plots(multilabel: bool = False, **methods: list[Any]) -> Any:
+    evidence = SimpleNamespace(classes=["a", "b", "c", "d"], finished=methods, multilabel=multilabel)
     return uncertainty.plots(evidence, {name: Look(place) for place, name in enumerate(methods)})
 
 
@@ -52,4 +59,17 @@ def test_without_uncertainty_there_is_no_plot() -> None:
 @pytest.mark.parametrize("counts", [[5, 5, 5, 5]])
 def test_classes_of_one_size_have_no_correlation(counts: list[int]) -> None:
     (plot,) = plots(umm=[run(0, counts, 0.1, 0.2, 0.3, 0.4)])
-    assert "all classes have as many samples" in plot.finding
+    assert "all have as many samples" in plot.finding
+
+
+def test_of_labels_both_sides_are_marks_each_with_its_own_count() -> None:
+    told = {f"uncertainty_with[{c}]": 0.1 * (4 - c) for c in range(4)}
+    told |= {f"uncertainty_without[{c}]": 0.01 * (1 + c) for c in range(4)}
+    runs = [stored(0, [5, 10, 20, 40], [95, 90, 80, 60], told)]
+    (plot,) = plots(multilabel=True, umm=runs, bce=[stored(0, [5, 10, 20, 40], [95, 90, 80, 60], {})])
+    assert plot.columns[3:5] == ("side", "training_samples")
+    assert plot.rows[1] == ("umm", 0, 0, "without b", 90.0, 0.02)
+    assert plot.rows[6] == ("umm", 0, 0, "with c", 20.0, pytest.approx(0.2))
+    assert len(plot.rows) == 8
+    assert "umm -1.00." in plot.finding, "the rarer of all eight sides the less sure"
+    assert "one side of a label" in plot.finding

@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.special import expit
+from scipy.special import entr, expit
 from sklearn import metrics as sk
 from tests.studies.conftest import Silent
 
-from steelyard import InputError, losses
+from steelyard import InputError, losses, report
 from steelyard.data import read
 from steelyard.studies import run as running
 from steelyard.studies.compare import compare, with_baseline
 from steelyard.studies.config import Run, Study, study
 from steelyard.studies.features import write_features
-from steelyard.studies.predict import evaluate_on, write_predictions
+from steelyard.studies.predict import Restored, evaluate_on, read_like, restore, write_predictions
+from steelyard.uncertainty import stochastic_logits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,6 +152,62 @@ def test_a_stored_model_predicts_and_is_measured(store: Store, faces: Path, tmp_
     np.savez(only_test, X=images[:, 0], y=test.target[:, ::-1], classes=NAMES[::-1])
     found = evaluate_on(stored.folder, str(only_test), target=None, device="cpu")
     assert found == pytest.approx(measured(test.target, test.logits), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def margins(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Margins by uncertainty and fixed ones, with a network that has dropout."""
+    methods = ["bce", "umm-sum", "umm(form=arcface, loss=focal)", "large-margin(margin=[1,1,1,3,2,1])"]
+    wanted = asked(faces, methods=methods, model="mlp(hidden=[16], dropout=0.3)")
+    return compare(wanted, tmp_path_factory.mktemp("margins") / "out", Silent())
+
+
+def test_the_uncertainty_of_both_sides_of_each_label_is_told(margins: Store) -> None:
+    runs = {stored.run.method.name: stored for stored in margins.runs()}
+    sides = [f"uncertainty_{side}[{label}]" for side in ("without", "with") for label in range(3)]
+    for name in ("umm-sum", "umm"):
+        first, *_, last = runs[name].history()
+        assert [np.isfinite(first[side]) for side in sides] == [False] * 6
+        assert all(last[side] > 0 for side in sides)
+    assert not set(sides) & set(runs["bce"].history()[-1])
+    report.write(margins)
+    page = (margins.folder / "report.html").read_text(encoding="utf-8")
+    assert "Uncertainty of the sides of labels against their size" in page
+    with (margins.folder / "plots" / "class_uncertainty.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] == "umm-sum"]
+    assert [row["side"] for row in rows] == [f"{side} {n}" for side in ("without", "with") for n in NAMES]
+    counts = runs["umm-sum"].absent_counts() + runs["umm-sum"].facts()["counts"]["train"]
+    assert [float(row["training_samples"]) for row in rows] == counts
+
+
+def of_bernoulli(restored: Restored, dataset: Any) -> dict[str, Array]:
+    """Each measure (N, L), from the chance of every label in each of the command's passes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        seen = [stochastic_logits(restored.model, batch.x, 20) for batch in restored.all_of(dataset)]
+    p = expit(restored.objective.outputs(torch.cat(seen, 1)).double().numpy())
+    entropy = entr(p.mean(0)) + entr(1 - p.mean(0))
+    within = (entr(p) + entr(1 - p)).mean(0)
+    return {"variance": 2 * p.var(0), "entropy": entropy, "mutual_information": entropy - within}
+
+
+def test_a_stored_model_of_labels_tells_its_uncertainty_of_each(
+    margins: Store, faces: Path, tmp_path: Path
+) -> None:
+    for stored in margins.runs():
+        test = stored.predictions("test")
+        write_predictions(stored.folder, str(faces), tmp_path / "p.csv", uncertainty=True, device="cpu")
+        with (tmp_path / "p.csv").open(encoding="utf-8") as file:
+            rows = {row["sample"]: row for row in csv.DictReader(file)}
+        of_test = [rows[f"{index:06d}.png"] for index in test.index]
+        unsure = of_bernoulli(restore(stored, "cpu"), read_like(stored, str(faces), labelled=False))
+        for label, name in enumerate(NAMES):
+            found = np.array([float(row[f"p[{name}]"]) for row in of_test])
+            np.testing.assert_allclose(found, test.probability[:, label], rtol=1e-3)
+            for measure, expected in unsure.items():
+                told = [float(row[f"{measure}[{name}]"]) for row in rows.values()]
+                np.testing.assert_allclose(told, expected[:, label], rtol=1e-3, atol=1e-6)
+        assert "variance" not in rows["000000.png"]
 
 
 def test_features_keep_the_labels_and_can_be_compared_on(store: Store, faces: Path, tmp_path: Path) -> None:

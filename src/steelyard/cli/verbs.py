@@ -311,7 +311,10 @@ def methods() -> None:
         ("Refits (of the last layer, after plain training)", catalog.REFITS),
         ("Models", MODELS),
     ):
-        rows = [(name, catalog.parameters(make), catalog.claim(make)) for name, make in table.items()]
+        baseline = (catalog.LABELS if table is catalog.LABEL_LOSSES else catalog.ONE_CLASS).baseline
+        rows = [
+            (name, catalog.parameters(make, baseline), catalog.claim(make)) for name, make in table.items()
+        ]
         answers.table(title, ("word", "parameters", "what it is"), rows)
 
 

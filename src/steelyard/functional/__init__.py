@@ -49,6 +49,7 @@ from steelyard.functional.uncertainty import (
     mutual_information,
     predictive_entropy,
     predictive_variance,
+    two_class_logits,
 )
 
 __all__ = [
@@ -92,6 +93,7 @@ __all__ = [
     "squared_error",
     "squared_hinge_rank_sums",
     "squared_rank_loss",
+    "two_class_logits",
     "weight_norm_product",
     "weighted_cross_entropy",
     "widest_ranges",

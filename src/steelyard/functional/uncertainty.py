@@ -1,6 +1,7 @@
 """How unsure several stochastic passes over the same samples are: of N samples, from logits (passes, N, C).
 
-Leading axes between the first and the last are free; values in float32 at least.
+Axes between the first and the last are free, so that :func:`two_class_logits` leads to the figures of every
+label of a sample, (N, L). Values are in float32 at least.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ def misclassification_probability(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: (passes, N, C), C >= 2. Moments divide by the number of passes.
-        target: (N,) class numbers.
+        target: (N,) class numbers; (N, L) where :func:`two_class_logits` gives the logits.
 
     Returns:
-        (N,) in [0, 1]; where the passes agree, 0, 1/2 or 1.
+        In [0, 1], in the shape of ``target``; where the passes agree, 0, 1/2 or 1.
 
     References:
         Khan et al., CVPR 2019, eq. 12 to 14 (eq. 11 has its inequality reversed).
@@ -85,6 +86,19 @@ def misclassification_probability(logits: Tensor, target: Tensor) -> Tensor:
     score = torch.where(mean == 0, 0, mean / spread)  # 0 / 0 where the passes agree on a draw
     probability: Tensor = torch.special.ndtr(score.scatter(-1, place, -torch.inf))
     return probability.amax(-1)
+
+
+def two_class_logits(logits: Tensor) -> Tensor:
+    """Logits (..., L) of yes-or-no labels as logits (..., L, 2) of two classes each: without it, with it.
+
+    What is defined for classes then is defined for every label: a softmax over the last axis gives
+    ``1 - sigmoid(z)`` and ``sigmoid(z)``.
+
+    >>> logits = two_class_logits(torch.tensor([[[0.0, 2.0]], [[0.0, -2.0]]]))  # two passes, two labels
+    >>> mutual_information(logits)
+    tensor([[0.0000, 0.3278]])
+    """
+    return torch.stack([torch.zeros_like(logits), logits], -1)
 
 
 MEASURES: Mapping[str, Callable[[Tensor], Tensor]] = {

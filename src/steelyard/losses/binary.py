@@ -31,6 +31,8 @@ class BinaryCrossEntropy(Loss):
     tensor([2.0794, 2.0794])
     """
 
+    multilabel = True
+
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
         """The (N,) losses."""
         return functional.binary_cross_entropy(logits, target)
@@ -47,10 +49,7 @@ class BinaryCrossEntropy(Loss):
                 "expected logits and target of the same shape, (N,) or (N, L), "
                 f"got {tuple(logits.shape)} and {tuple(target.shape)}."
             )
-        if not logits.is_floating_point():
-            raise TypeError(
-                f"expected logits of a floating type, got {logits.dtype}; give raw scores, not labels."
-            )
+        check.raw_scores(logits)
 
 
 class _PerLabel(BinaryCrossEntropy):

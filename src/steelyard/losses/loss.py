@@ -27,6 +27,9 @@ class Loss(nn.Module):
     separable = True
     """Whether value i reads row i alone and so has a gradient of its own; pairwise losses say False."""
 
+    multilabel = False
+    """Whether a sample may have several labels: targets (N, L) of 0 and 1, as the logits."""
+
     def __init__(self, reduction: Reduction = "none") -> None:
         super().__init__()
         self.reduction = check.one_of("reduction", reduction, ("none", "mean", "sum"))

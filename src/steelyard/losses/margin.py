@@ -16,9 +16,12 @@ from steelyard.functional.per_sample import at_least_float32
 from steelyard.losses.classification import CrossEntropy
 from steelyard.losses.loss import Loss, Reduction
 from steelyard.losses.scales import Normalised
+from steelyard.losses.sides import Classes, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from steelyard.losses.sides import Sides
 
 SCALE = 30.0  # by which cosines are multiplied, in the sources of both cosine margins
 MULTIPLE = 0.2  # strength of margins that multiply the angle; whole ones did not train, see docs/results
@@ -51,7 +54,7 @@ class Head(Protocol):
     out_features: int
 
     def lengths(self, target: Tensor) -> Tensor:
-        """(N,) values of the targets' logits at an angle of 0, less the bias."""
+        """Values of the targets' logits at an angle of 0, less the bias; in the shape of ``target``."""
 
 
 class AngularMargin(Loss):
@@ -61,11 +64,15 @@ class AngularMargin(Loss):
     logits of cosines are then multiplied by ``scale``. The loss refers to the model's head and does not own
     it; copy both together. Prediction uses the plain logits.
 
+    Where a sample may have several labels, every label is a question with two sides, with it and without:
+    what speaks for the sample's own side, ``z - bias`` or ``bias - z``, is held to the margin of that side.
+
     Args:
         model: which makes the logits. The head of a model of :mod:`steelyard.models` is exchanged for a
             :class:`steelyard.models.MarginHead` with the same weights; any other holds one already.
         form: a key of ``FORMS``.
-        loss: any callable ``(logits, target) -> (N,)`` for the changed logits; cross-entropy if None.
+        loss: any callable ``(logits, target) -> (N,)`` for the changed logits; cross-entropy if None. One
+            with ``multilabel`` true, as :class:`BinaryCrossEntropy`, makes it a margin of labels.
         strength: in [0, 1], of the margin; what is left to 1 is the share of the plain logit that stays.
         anneal: in [0, 1], share of the epochs over which the strength grows evenly from 0; large margins at
             once may not train. Epochs are told by ``start_epoch``; until then it is whole.
@@ -93,14 +100,21 @@ class AngularMargin(Loss):
         self.base = CrossEntropy() if loss is None else loss
         _check_base(self.base, self.form, form)
         self.separable = getattr(self.base, "separable", True)
+        self.multilabel = getattr(self.base, "multilabel", False)
         self.full_strength = check.between("strength", strength, 0, 1)
         self.anneal = check.between("anneal", anneal, 0, 1)
         self.scale = check.positive("scale", scale)
         self.heads = (_head_of(model, self.form.head),)  # a tuple, so that nn.Module does not own it
+        outputs = self.heads[0].out_features
+        self.sides: Sides = Labels(outputs) if self.multilabel else Classes(outputs)
         self.register_buffer("strength", torch.tensor(float(strength)))
 
+    def check_input(self, logits: Tensor, target: Tensor) -> None:
+        """Refuse shapes and types that cannot be meant; looks at no value."""
+        self.sides.check_input(logits, target)
+
     def margins(self, target: Tensor) -> float | Tensor:
-        """The margin of each sample, a number or (N,)."""
+        """The margin of each sample, a number or in the shape of ``target``."""
         raise NotImplementedError(f"{type(self).__name__} must define margins(target).")
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -118,20 +132,19 @@ class AngularMargin(Loss):
 
         Args:
             logits: (N, C) of the model's last batch.
-            target: (N,)
-            margin: a number, or (N,) one of each sample.
-            factor: of psi, as a function of psi (N,); None: 1.
+            target: (N,), or (N, C) of labels.
+            margin: a number, or one of each sample, of labels of each and its labels: as ``target``.
+            factor: of psi, as a function of psi, in the shape of ``target``; None: 1.
         """
         z, place = at_least_float32(logits), target.long()
         (head,) = self.heads
         length = at_least_float32(head.lengths(place))
-        own = z.gather(1, place.unsqueeze(1)).squeeze(1)
-        own = own if head.bias is None else own - head.bias[place]
+        own = self.sides.own(z, place, head.bias)
         cos = own / length.clamp_min(1e-12)  # features that are all 0 have no angle, and no margin
         psi = self.form.psi(cos, margin)
         psi = psi if factor is None else factor(psi) * psi
         change = self.strength * length * (psi - cos)
-        return self.scale * z.scatter_add(1, place.unsqueeze(1), change.to(z).unsqueeze(1))
+        return self.scale * self.sides.changed(z, place, change)
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Set the margin's strength; ``epoch`` counts from 0."""
@@ -170,7 +183,10 @@ class AngularMargin(Loss):
 
 
 class FixedMargin(AngularMargin):
-    """An angular margin that is given: one number, or one for each class."""
+    """An angular margin that is given: one number, or one for each class.
+
+    Of L labels 2L: for samples without each label, then with each.
+    """
 
     margin: Tensor
 
@@ -187,10 +203,11 @@ class FixedMargin(AngularMargin):
     ) -> None:
         super().__init__(model, form, loss, strength, anneal, scale, reduction)
         every = torch.as_tensor(margin, dtype=torch.float64)
-        classes = self.heads[0].out_features
-        if every.shape not in ((), (classes,)):
+        sides = self.sides.count
+        if every.shape not in ((), (sides,)):
+            what = "sides, without each label and then with each" if self.multilabel else "classes"
             raise check.InputError(
-                f"margin must be a number or one for each of {classes} classes, got {margin!r}."
+                f"margin must be a number or one for each of {sides} {what}, got {margin!r}."
             )
         for one in every.flatten().tolist():
             check.between("margin", one, self.form.none, self.form.most)
@@ -198,8 +215,8 @@ class FixedMargin(AngularMargin):
         self.register_buffer("margin", every.float())
 
     def margins(self, target: Tensor) -> float | Tensor:
-        """The number, or (N,) the margins of the targets' classes."""
-        return self.margin[target.long()] if self.number is None else self.number
+        """The number, or the margins of the targets' classes or sides."""
+        return self.margin[self.sides.number(target)] if self.number is None else self.number
 
     def extra_repr(self) -> str:
         """The margin."""

@@ -34,6 +34,9 @@ class UncertaintyMargin(AngularMargin):
     largest of all classes and multiplied by ``max_margin``, is the class's margin, or no margin where that is
     smaller. Epochs are told by ``start_epoch``; without it there is no margin.
 
+    With a ``loss`` of L labels per sample 2L sides take the place of the classes: the samples without each
+    label, then those with it. The uncertainty is that of the label, as of two classes.
+
     Args:
         model: as in :class:`AngularMargin`; it needs dropout.
         form: of the margin: ``"large-margin"``, ``"additive"``, ``"arcface"`` or ``"sphereface"``.
@@ -79,14 +82,13 @@ class UncertaintyMargin(AngularMargin):
         self.passes = check.whole("passes", passes, 1)
         self.measure = MEASURES[check.one_of("measure of uncertainty", measure, MEASURES)]
         self.plain = check.between("plain", plain, 0, 1)
-        classes = self.heads[0].out_features
-        self.register_buffer("class_margin", torch.full((classes,), float(self.form.none)))
-        self.register_buffer("class_uncertainty", torch.full((classes,), torch.nan))
+        self.register_buffer("class_margin", torch.full((self.sides.count,), float(self.form.none)))
+        self.register_buffer("class_uncertainty", torch.full((self.sides.count,), torch.nan))
         self.phase, self.epoch = "plain", 0
 
     def margins(self, target: Tensor) -> Tensor:
-        """(N,) the margins of the targets' classes."""
-        return self.class_margin[target.long()]
+        """The margins of the targets' classes, (N,), or of the sides of their labels, (N, L)."""
+        return self.class_margin[self.sides.number(target)]
 
     @torch.no_grad()
     def observe(self, model: nn.Module, train: Iterable[Batch | tuple[Tensor, Tensor, Tensor]]) -> None:
@@ -104,8 +106,10 @@ class UncertaintyMargin(AngularMargin):
             for batch in train:
                 x, target, index = (batch.x, batch.target, batch.index) if isinstance(batch, Batch) else batch
                 logits = self.outputs(stochastic_logits(model, x, self.passes).float())
+                logits = self.sides.exclusive(logits)
                 unsure = self.measure(logits)
-                sums.index_add_(1, target, torch.stack([unsure, torch.ones_like(unsure)]))
+                figures = torch.stack([unsure, torch.ones_like(unsure)])
+                sums.index_add_(1, self.sides.number(target).flatten(), figures.flatten(1))
                 self.see_samples(logits, target, index)
         total, count = _ranks.joint_rows(sums[None])[0].sum(0)
         self.class_uncertainty.copy_(total / count)  # NaN for a class without samples, which needs no margin
@@ -115,12 +119,12 @@ class UncertaintyMargin(AngularMargin):
         )
 
     def see_samples(self, logits: Tensor, target: Tensor, index: Tensor) -> None:
-        """Look at the (passes, N, C) logits of some training samples; here: nothing more."""
+        """Look at the logits of some training samples, (passes, N, C) or of labels (passes, N, L, 2)."""
 
     def figures(self) -> dict[str, float]:
-        """The uncertainty of each class by its number, NaN while plain, and what the loss tells."""
-        values = self.class_uncertainty.tolist()
-        return {f"class_uncertainty[{c}]": value for c, value in enumerate(values)} | super().figures()
+        """The uncertainty of each class or side by its number, NaN while plain, and what the loss tells."""
+        names = self.sides.names("uncertainty")
+        return dict(zip(names, self.class_uncertainty.tolist(), strict=True)) | super().figures()
 
     def extra_repr(self) -> str:
         """The largest margin."""
@@ -195,7 +199,9 @@ class SampleUncertaintyMargin(UncertaintyMargin):
             reduction=reduction,
         )
         self.last = check.whole("last", last, 1)
-        self.register_buffer("factor", torch.ones(check.whole("num_samples", num_samples, 1)))
+        self.register_buffer(
+            "factor", torch.ones(check.whole("num_samples", num_samples, 1), *self.sides.each)
+        )
 
     def of_samples(self, index: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
         """The loss of the samples of these rows of the training set."""

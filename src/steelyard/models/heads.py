@@ -68,7 +68,9 @@ class MarginHead(nn.Linear):
         return super().forward(x)
 
     def lengths(self, target: Tensor) -> Tensor:
-        """(N,) largest values, less the bias, that the targets' logits of the last batch could have.
+        """Largest values, less the bias, that logits of the last batch could have.
+
+        Those of the targets' logits, (N,); for targets (N, L), of several labels, those of all, (N, L).
 
         Raises:
             InputError: if the last batch was not of the size of ``target``.
@@ -76,16 +78,16 @@ class MarginHead(nn.Linear):
         if self.kind == "cosine":
             return self.weight.new_ones(target.shape)
         length = self.feature_length
-        if length is None or length.shape != target.shape:
+        if length is None or length.shape != target.shape[:1]:
             last = "none yet" if length is None else f"of {len(length)}"
             raise check.InputError(
                 f"the margin needs the features of the {len(target)} samples, but the last batch of the "
                 f"model's head was {last}; give the loss the logits of the model's last batch."
             )
         if self.kind == "sphere":
-            return length
+            return length if target.ndim == 1 else length.unsqueeze(1).expand(target.shape)
         weight_length: Tensor = torch.linalg.vector_norm(self.weight, dim=1)
-        return weight_length[target] * length
+        return weight_length[target] * length if target.ndim == 1 else weight_length * length.unsqueeze(1)
 
     def __getstate__(self) -> dict[str, object]:
         """Without the last batch: its graph can be neither copied nor saved."""

@@ -28,14 +28,13 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         "training": [*curves.training(evidence, looks), *confidence.told(evidence, looks)],
         "weights": weights.plots(evidence, looks),
     }
-    if evidence.multilabel:
-        found["classes"] = [tallies.class_counts(summary), tallies.labels(summary, looks)]
-    else:
-        found["classes"] = [
-            tallies.class_counts(summary),
-            tallies.recall(summary, looks),
-            *uncertainty.plots(evidence, looks),
-        ]
+    per_class = tallies.labels if evidence.multilabel else tallies.recall
+    found["classes"] = [
+        tallies.class_counts(summary),
+        per_class(summary, looks),
+        *uncertainty.plots(evidence, looks),
+    ]
+    if not evidence.multilabel:
         found["confusion"] = [
             tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)
         ]

@@ -13,7 +13,7 @@ import torch
 from steelyard import _checks as check
 from steelyard import catalog
 from steelyard.data import Batches, Encoding, read
-from steelyard.functional.uncertainty import MEASURES
+from steelyard.functional.uncertainty import MEASURES, two_class_logits
 from steelyard.models import without_weights
 from steelyard.studies.config import Run
 from steelyard.studies.evaluate import decided, measures, positives_and_score, threshold
@@ -53,8 +53,8 @@ def write_predictions(
 
     With critical classes (the study's own if none are named) also the score and whether it reaches the
     threshold that gives the wanted sensitivity on the run's validation samples. With ``uncertainty`` also
-    the measures of :mod:`steelyard.functional.uncertainty` by Monte-Carlo dropout. Returns the number of
-    rows.
+    the measures of :mod:`steelyard.functional.uncertainty` by Monte-Carlo dropout, of labels of each. Returns
+    the number of rows.
     """
     stored, store = open_run(model)
     restored = restore(stored, device)
@@ -74,7 +74,8 @@ def write_predictions(
         _, score = positives_and_score(predictions, numbers)
         columns |= {"critical_score": _rounded(score), "critical": (score >= cut).astype(int).tolist()}
     if uncertainty:
-        columns |= {name: _rounded(values) for name, values in _uncertainty(restored, batches).items()}
+        found = _uncertainty(restored, batches, classes if predictions.multilabel else ())
+        columns |= {name: _rounded(values) for name, values in found.items()}
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     write_rows(out, list(columns), rows)
     return len(predictions.target)
@@ -163,17 +164,23 @@ def restore(stored: StoredRun, device: str) -> Restored:
     return Restored(model.to(where), objective.to(where), encoding, asked.training, where)
 
 
-def _uncertainty(restored: Restored, batches: Batches) -> dict[str, NDArray[np.float64]]:
-    """Every measure of every sample's uncertainty; the same numbers each time."""
+def _uncertainty(
+    restored: Restored, batches: Batches, labels: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Every measure of every sample's uncertainty, of ``labels`` of each; the same numbers each time."""
     found: dict[str, list[torch.Tensor]] = {name: [] for name in MEASURES}
     device = restored.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         for batch in batches:
             logits = restored.objective.outputs(stochastic_logits(restored.model, batch.x, _PASSES).float())
+            logits = two_class_logits(logits) if labels else logits
             for name, measure in MEASURES.items():
                 found[name].append(measure(logits).cpu())
-    return {name.replace("-", "_"): torch.cat(values).double().numpy() for name, values in found.items()}
+    values = {name.replace("-", "_"): torch.cat(each).double().numpy() for name, each in found.items()}
+    if not labels:
+        return values
+    return {f"{name}[{label}]": values[name][:, c] for c, label in enumerate(labels) for name in values}
 
 
 def open_run(folder: Path) -> tuple[StoredRun, Store]:
