@@ -36,6 +36,10 @@ def test_train_then_features_and_verify(steelyard: Run, faces: Path, tmp_path: P
     assert (code, said) == (0, f"features of 16 samples: {out}\n")
     assert np.load(out)["X"].shape == (16, 16)
     lines = [f"Ada {n} {n + 4}\nBea {n} {n + 4}\nAda {n} Bea {n}\nAda {n} Bea {n + 4}" for n in (1, 2, 3, 4)]
+    code, said, _ = steelyard("features", model, faces, "--held-out", "--out", out)
+    assert (code, np.unique(np.load(out)["split"]).tolist()) == (0, ["test", "train"])
+    assert said == f"features of {len(np.load(out)['y'])} samples: {out}\n"
+    assert len(np.load(out)["y"]) < 16
     (tmp_path / "pairs.txt").write_text("\n".join(["4 2", *lines]))
     code, said, _ = steelyard("verify", model, faces, "--pairs", tmp_path / "pairs.txt", "--json")
     assert code == 0

@@ -21,6 +21,13 @@ def features(
     ],
     out: Annotated[Path, typer.Option("--out", help=".npz file to write")] = Path("features.npz"),
     target: Annotated[str | None, typer.Option("--target", help="column that holds the class")] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out",
+            help="leave out what the model was trained on; its validation samples become the training part",
+        ),
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Write what the last layer of a trained model reads of each sample, as DATA for `steelyard compare`.
@@ -29,7 +36,7 @@ def features(
     """
     from steelyard.studies.features import write_features
 
-    count = write_features(model, data, out, target=target, device=device)
+    count = write_features(model, data, out, target=target, held_out=held_out, device=device)
     typer.echo(f"features of {count} samples: {out}")
 
 
