@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.fake_timm import install
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +50,36 @@ def test_train_then_features_and_verify(steelyard: Run, faces: Path, tmp_path: P
     assert figures["accuracy"] == 1
 
 
+def test_features_by_a_network_of_timm_need_no_run(
+    steelyard: Run, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    out = tmp_path / "features.npz"
+    code, said, _ = steelyard("features", "timm(name=resnet18)", faces, "--out", out)
+    assert (code, said) == (0, f"features of 16 samples: {out}\n")
+    assert np.load(out)["X"].shape == (16, 6)
+    code, _, said = steelyard("features", "timm(name=resnet18)", faces, "--held-out")
+    assert (code, "--held-out is for a run" in said) == (2, True)
+    code, _, said = steelyard("features", "timm(name=resnt18)", faces, "--out", out)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "timm has no network 'resnt18'. Near: resnet18" in said
+
+
+def test_without_timm_its_extra_is_named(
+    steelyard: Run, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    for words in (("features", "timm"), ("train", "--model", "timm")):
+        code, _, said = steelyard(*words, faces, "--out", tmp_path / "out.npz")
+        assert (code, said.count("\n")) == (2, 1)
+        assert 'the model timm needs the extra vision: pip install "steelyard[vision]"' in said
+
+
 def test_mistakes_are_one_line(steelyard: Run, faces: Path, tmp_path: Path) -> None:
     assert steelyard("features", faces, faces)[0] == 2
+    code, _, said = steelyard("features", faces, faces, "--group", "person")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "--group and --metadata are for a network of timm" in said
     code, _, said = steelyard("train", faces, "--method", "smote(neighbours=0)", "--out", tmp_path / "model")
     assert (code, said.count("\n")) == (2, 1)
     assert "neighbours must be a whole number of at least 1, got 0" in said

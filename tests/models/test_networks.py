@@ -24,13 +24,14 @@ from steelyard.models import (
     small_cnn,
     wide_resnet,
 )
+from steelyard.models.layers import HalvingMaxPool
 
 IMAGE_MODELS = [name for name in MODELS if name not in ("mlp", "cnn3d-two-path")]
 CHEAP = [name for name in MODELS if name not in ("densenet-bc", "cnn3d-two-path")]
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)]
 FEATURES = {
     "mlp": 256, "lenet5": 84, "small-cnn": 128, "resnet10": 512, "resnet18": 512, "resnet20": 64,
-    "wrn-28-2": 128, "densenet-bc": 342,
+    "wrn-28-2": 128, "densenet-bc": 342, "timm": 6,
 }  # fmt: skip
 
 
@@ -318,3 +319,15 @@ def test_volumes_that_the_two_paths_cannot_read_are_refused() -> None:
     for wrong in ({"width": 0}, {"first": 0}, {"dropout": 1.5}):
         with pytest.raises(InputError):
             MODELS["cnn3d-two-path"]((1, 8, 8, 8), 2, **wrong)
+
+
+@given(height=st.integers(2, 9), width=st.integers(2, 9), negative=st.booleans())
+def test_halving_pool_without_gradient_gives_the_very_numbers_with_it(
+    height: int, width: int, *, negative: bool
+) -> None:
+    x = images(2, 3, height, width) - (2 if negative else 0)
+    x[0, 0, 0, 0] = torch.nan
+    with torch.no_grad():
+        without = HalvingMaxPool()(x)
+    torch.testing.assert_close(without, HalvingMaxPool()(x), rtol=0, atol=0, equal_nan=True)
+    assert without.shape == (2, 3, height // 2, width // 2)

@@ -6,7 +6,7 @@ from steelyard.data.builtin import BUILTIN, data_root
 from steelyard.data.colour import COLOURS, shades_of_grey
 from steelyard.data.dataset import Dataset, Table
 from steelyard.data.download import SOURCES, fetch
-from steelyard.data.encoding import Encoding, ImageEncoding, TableEncoding, fit_encoding
+from steelyard.data.encoding import Encoding, ImageEncoding, TableEncoding, fit_encoding, unscaled
 from steelyard.data.images import ImageFiles
 from steelyard.data.imbalance import IMBALANCES, imbalance
 from steelyard.data.pairs import Pairs, read_pairs
@@ -39,5 +39,6 @@ __all__ = [
     "read_pairs",
     "shades_of_grey",
     "split",
+    "unscaled",
     "vflip",
 ]

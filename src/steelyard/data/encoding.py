@@ -20,6 +20,8 @@ from steelyard.data.images import ImageFiles
 from steelyard.data.labels import missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _MOST_CATEGORIES = 1000
@@ -176,16 +178,22 @@ class TableEncoding(Encoding):
 
     def inputs(self, dataset: Dataset) -> Tensor:
         """(N, D) float32."""
-        raw = self._columns(dataset)
-        values = [raw[c.name].astype(np.float64) for c in self.numbers]
-        scaled = [
-            (np.where(np.isnan(x), c.fill, x) - c.mean) / c.std
-            for c, x in zip(self.numbers, values, strict=True)
-        ]
-        flags = [np.isnan(x) for c, x in zip(self.numbers, values, strict=True) if c.flagged]
-        shares = [raw[c.name] == category for c in self.texts for category in c.categories]
-        encoded = np.stack([*scaled, *flags, *shares], axis=1).astype(np.float32)
+        encoded = np.empty((len(dataset), *self.shape), dtype=np.float32)
+        for place, column in enumerate(self._encoded(self._columns(dataset))):
+            encoded[:, place] = column  # one at a time: the features of a network are thousands
         return torch.from_numpy(encoded)
+
+    def _encoded(self, raw: dict[str, NDArray[Any]]) -> Iterator[NDArray[Any]]:
+        """The D columns, in their order."""
+        for c in self.numbers:
+            x = raw[c.name].astype(np.float64)
+            yield (np.where(np.isnan(x), c.fill, x) - c.mean) / c.std
+        for c in self.numbers:
+            if c.flagged:
+                yield np.isnan(raw[c.name].astype(np.float64))
+        for text in self.texts:
+            for category in text.categories:
+                yield raw[text.name] == category
 
     def normalise(self, x: Tensor) -> Tensor:
         """``x`` as it is: :meth:`inputs` has standardised it."""
@@ -239,6 +247,25 @@ def fit_encoding(dataset: Dataset, rows: Rows, colour: str | None = None) -> Enc
         return TableEncoding(**common, numbers=tuple(numbers), texts=tuple(texts))
     mean, std = _mean_and_std(dataset.x, rows, colour)
     return ImageEncoding(**common, size=tuple(dataset.x.shape[2:]), mean=mean, std=std, colour=colour)
+
+
+def unscaled(dataset: Dataset, colour: str | None = None) -> ImageEncoding:
+    """Images as x / 255 and no more, for a model that brings them to mean and deviation itself.
+
+    Raises:
+        InputError: if the data is a table.
+    """
+    if isinstance(dataset.x, Table):
+        raise InputError(f"{dataset.name}: expected images, got a table.")
+    channels, *size = dataset.x.shape[1:]
+    return ImageEncoding(
+        classes=dataset.classes,
+        multilabel=dataset.multilabel,
+        size=tuple(size),
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        colour=colour,
+    )
 
 
 def _in_colour(x: Tensor | ImageFiles, colour: str | None) -> Tensor | ImageFiles:

@@ -17,6 +17,7 @@ from steelyard.models.heads import MarginHead
 from steelyard.models.imported import from_path
 from steelyard.models.lenet import lenet5
 from steelyard.models.mlp import mlp
+from steelyard.models.pretrained import from_timm, seen_size, without_weights
 from steelyard.models.resnet import resnet10, resnet18, resnet20
 from steelyard.models.small_cnn import small_cnn
 from steelyard.models.two_path import cnn3d_two_path
@@ -32,6 +33,7 @@ MODELS: dict[str, Maker] = {
     "wrn-28-2": wide_resnet,
     "densenet-bc": densenet_bc,
     "cnn3d-two-path": cnn3d_two_path,
+    "timm": from_timm,
 }
 
 __all__ = [
@@ -42,12 +44,15 @@ __all__ = [
     "cnn3d_two_path",
     "densenet_bc",
     "from_path",
+    "from_timm",
     "lenet5",
     "mlp",
     "parameter_count",
     "resnet10",
     "resnet18",
     "resnet20",
+    "seen_size",
     "small_cnn",
     "wide_resnet",
+    "without_weights",
 ]

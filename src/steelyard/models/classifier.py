@@ -25,6 +25,8 @@ class Classifier(nn.Module):
     (torch.Size([2, 3]), torch.Size([2, 4]))
     """
 
+    standardises: bool = False  # whether it takes images as x / 255, and brings them to mean and deviation
+
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import torch
 from torch import Tensor, nn
 
 from steelyard._checks import InputError
@@ -20,6 +21,25 @@ class GlobalAverage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Average over height and width."""
         return x.mean((2, 3))
+
+
+class HalvingMaxPool(nn.MaxPool2d):
+    """Largest of every 2x2 pixels: (N, C, H, W) to (N, C, H // 2, W // 2).
+
+    Without gradient it takes the larger of strided views: the same numbers in a fraction of the time, because
+    a CPU's pooling notes every position for a backward pass that will not come.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The pooled maps."""
+        if torch.is_grad_enabled():
+            return cast("Tensor", super().forward(x))
+        height, width = (side // 2 * 2 for side in x.shape[-2:])
+        rows = torch.maximum(x[..., 0:height:2, :width], x[..., 1:height:2, :width])
+        return torch.maximum(rows[..., 0::2], rows[..., 1::2])
 
 
 def conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:

@@ -6,6 +6,7 @@ from torch import nn
 
 from steelyard import _checks as check
 from steelyard.models.classifier import Classifier, image_shape
+from steelyard.models.layers import HalvingMaxPool
 
 
 def lenet5(input_shape: tuple[int, ...], num_classes: int, dropout: float = 0.0) -> Classifier:
@@ -36,8 +37,8 @@ def lenet5(input_shape: tuple[int, ...], num_classes: int, dropout: float = 0.0)
     for padding in paddings:
         sides = [(side + 2 * padding - 4) // 2 for side in sides]
     backbone = nn.Sequential(
-        nn.Conv2d(channels, 6, 5, padding=paddings[0]), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5, padding=paddings[1]), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Conv2d(channels, 6, 5, padding=paddings[0]), nn.ReLU(), HalvingMaxPool(),
+        nn.Conv2d(6, 16, 5, padding=paddings[1]), nn.ReLU(), HalvingMaxPool(), nn.Flatten(),
         nn.Dropout(dropout), nn.Linear(16 * sides[0] * sides[1], 120), nn.ReLU(),
         nn.Dropout(dropout), nn.Linear(120, 84), nn.ReLU(),
         nn.Dropout(dropout),

@@ -6,7 +6,7 @@ from torch import nn
 
 from steelyard import _checks as check
 from steelyard.models.classifier import Classifier, image_shape
-from steelyard.models.layers import GlobalAverage, conv3x3, he_initialised, norm_relu
+from steelyard.models.layers import GlobalAverage, HalvingMaxPool, conv3x3, he_initialised, norm_relu
 
 
 def small_cnn(
@@ -34,8 +34,8 @@ def small_cnn(
     check.at_least("width", width, 1)
     check.between("dropout", dropout, 0, 1)
     backbone = nn.Sequential(
-        *_stage(shape[0], width), nn.MaxPool2d(2),
-        *_stage(width, 2 * width), nn.MaxPool2d(2),
+        *_stage(shape[0], width), HalvingMaxPool(),
+        *_stage(width, 2 * width), HalvingMaxPool(),
         *_stage(2 * width, 4 * width), GlobalAverage(),
         nn.Dropout(dropout),
     )  # fmt: skip

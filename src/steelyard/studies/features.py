@@ -44,11 +44,22 @@ def write_features(
         InputError: if ``out`` is no ``.npz``, the data does not fit the model, or ``held_out`` is asked of
             other data than the model's own, or of a model without validation samples.
     """
-    if out.suffix.lower() != ".npz":
-        raise InputError(f"expected --out as an .npz file, got {out}.")
+    check_npz(out)
     stored, store = open_run(model)
     dataset, rows, part = _with_parts(stored, store.study, data, target, held_out)
     found = _features(stored, dataset, rows, device)
+    save(out, found, dataset, rows, part)
+    return len(rows)
+
+
+def check_npz(out: Path) -> None:
+    """Require that features can be written to ``out``, before they are computed."""
+    if out.suffix.lower() != ".npz":
+        raise InputError(f"expected --out as an .npz file, got {out}.")
+
+
+def save(out: Path, found: NDArray[Any], dataset: Dataset, rows: Rows, part: NDArray[np.str_]) -> None:
+    """Write the features ``found`` of the samples at ``rows``, and the ``part`` of each, "" unknown."""
     arrays: dict[str, Any] = {
         "X": found,
         "y": dataset.target.numpy()[rows],
@@ -61,7 +72,6 @@ def write_features(
         arrays["split"] = part
     with written_whole(out) as temporary:
         np.savez_compressed(temporary, **arrays)
-    return len(rows)
 
 
 @dataclass(frozen=True, slots=True)

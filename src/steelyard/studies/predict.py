@@ -14,6 +14,7 @@ from steelyard import _checks as check
 from steelyard import catalog
 from steelyard.data import Batches, Encoding, read
 from steelyard.functional.uncertainty import MEASURES
+from steelyard.models import without_weights
 from steelyard.studies.config import Run
 from steelyard.studies.evaluate import decided, measures, positives_and_score, threshold
 from steelyard.studies.run import pick_device
@@ -146,7 +147,8 @@ def restore(stored: StoredRun, device: str) -> Restored:
     asked = Store(stored.folder.parents[1]).study
     kept = torch.load(stored.folder / "model.pt", weights_only=True, map_location="cpu")
     encoding = Encoding.from_json(kept["encoding"])
-    model = catalog.model(Word.parse(kept["model_word"]), encoding.shape, len(kept["classes"]))
+    word = without_weights(Word.parse(kept["model_word"]))  # those of the run come below
+    model = catalog.model(word, encoding.shape, len(kept["classes"]))
     facts = catalog.Facts(
         class_counts=stored.facts()["counts"]["train"],
         num_samples=kept["num_samples"],

@@ -14,7 +14,7 @@ import torch
 from steelyard import _checks as check
 from steelyard import catalog
 from steelyard._files import write_text, written_whole
-from steelyard.data import Batches, augmentation, fit_encoding, imbalance, read, split
+from steelyard.data import Batches, augmentation, fit_encoding, imbalance, read, split, unscaled
 from steelyard.records import Predictions
 from steelyard.refit import RefitError
 from steelyard.studies.evaluate import measures
@@ -124,6 +124,8 @@ def prepare(
         critical = critical_classes(study, dataset)
         facts = catalog.Facts(**counted(dataset, rows.train), model=model, critical=critical)
         objectives = catalog.objectives(run.method, facts)
+    if model.standardises:
+        encoding = unscaled(dataset, study.data.colour)
     learner = catalog.after_training(run.method, model)
     if learner is not None:
         learner.check_installed()  # here, for a trained model is restored without
