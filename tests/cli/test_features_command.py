@@ -38,6 +38,10 @@ def test_train_then_features_and_verify(steelyard: Run, faces: Path, tmp_path: P
     assert (code, said) == (0, f"features of 16 samples: {out}\n")
     assert np.load(out)["X"].shape == (16, 16)
     lines = [f"Ada {n} {n + 4}\nBea {n} {n + 4}\nAda {n} Bea {n}\nAda {n} Bea {n + 4}" for n in (1, 2, 3, 4)]
+    code, said, _ = steelyard("features", model, faces, "--held-out", "--out", out)
+    assert (code, np.unique(np.load(out)["split"]).tolist()) == (0, ["test", "train"])
+    assert said == f"features of {len(np.load(out)['y'])} samples: {out}\n"
+    assert len(np.load(out)["y"]) < 16
     (tmp_path / "pairs.txt").write_text("\n".join(["4 2", *lines]))
     code, said, _ = steelyard("verify", model, faces, "--pairs", tmp_path / "pairs.txt", "--json")
     assert code == 0
@@ -54,6 +58,8 @@ def test_features_by_a_network_of_timm_need_no_run(
     code, said, _ = steelyard("features", "timm(name=resnet18)", faces, "--out", out)
     assert (code, said) == (0, f"features of 16 samples: {out}\n")
     assert np.load(out)["X"].shape == (16, 6)
+    code, _, said = steelyard("features", "timm(name=resnet18)", faces, "--held-out")
+    assert (code, "--held-out is for a run" in said) == (2, True)
     code, _, said = steelyard("features", "timm(name=resnt18)", faces, "--out", out)
     assert (code, said.count("\n")) == (2, 1)
     assert "timm has no network 'resnt18'. Near: resnet18" in said

@@ -121,6 +121,34 @@ def test_features_are_what_the_head_reads_and_can_be_compared_on(
     assert [stored.failure for stored in again.runs()] == [None, None]
 
 
+def test_held_out_features_are_of_what_the_model_has_not_learnt_from(
+    study: Store, table: Path, tmp_path: Path
+) -> None:
+    place, whole, part = study.runs()[0].folder, tmp_path / "whole.npz", tmp_path / "part.npz"
+    rows = split_of(study.study, read(str(table)), study.runs()[0].run)
+    write_features(place, str(table), whole, device="cpu")
+    count = write_features(place, str(table), part, held_out=True, device="cpu")
+    assert count == len(rows.val) + len(rows.test)
+    with np.load(whole) as f, np.load(part) as g:
+        np.testing.assert_array_equal(g["index"][g["split"] == "train"], rows.val)
+        np.testing.assert_array_equal(g["index"][g["split"] == "test"], rows.test)
+        assert "val" not in g["split"]
+        np.testing.assert_allclose(g["X"], f["X"][np.isin(f["index"], g["index"])], atol=1e-6)
+
+
+def test_held_out_features_need_rows_that_the_model_has_not_learnt_from(
+    study: Store, table: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "f.npz"
+    with pytest.raises(InputError, match=r"--held-out is for the data that .*blobs\.npz, got digits"):
+        write_features(study.runs()[0].folder, "digits", out, held_out=True, device="cpu")
+    data = {"source": str(table), "val_fraction": 0}
+    bare = compare(asked(table, data=data, methods=["ce"], seeds=1), tmp_path / "bare", Silent())
+    with pytest.raises(InputError, match="it has none; train it with a val_fraction above 0"):
+        write_features(bare.runs()[0].folder, str(table), out, held_out=True, device="cpu")
+    assert not out.exists()
+
+
 def test_the_control_is_logistic_regression_on_the_features(
     study: Store, table: Path, tmp_path: Path
 ) -> None:

@@ -26,8 +26,10 @@ def facts() -> catalog.Facts:
 def test_every_experiment_can_be_asked_for(name: str) -> None:
     """Also: its methods exist, and whatever it holds beside a figure is among its methods."""
     asked = experiment(name)
-    named = {"data": "lesions", "critical": ["melanoma"]} if asked.own_data else {}
+    named: dict[str, Any] = {"data": "lesions", "critical": ["melanoma"]} if asked.own_data else {}
+    named |= {"data": "features.npz"} if asked.backbone_study("full") else {}
     full, quick = asked.studies("full", **named), asked.studies("quick", **named)
+    assert (asked.backbone_study("quick") is None) == (asked.backbone is None)
     assert full.keys() == quick.keys() == asked.parts.keys()
     for part, wanted in [*full.items(), *quick.items()]:
         for method in wanted.methods:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,6 +75,18 @@ def test_the_model_is_observed_on_every_training_sample_once_and_unchanged(make_
         assert observed is model
         assert index.tolist() == list(range(10, 45))
         assert torch.equal(x, plain)
+
+
+def test_the_look_at_the_training_samples_counts_in_the_seconds_of_the_epoch(
+    make_batches: MakeBatches,
+) -> None:
+    class Slow(CrossEntropy):
+        def observe(self, *_: Any) -> None:
+            time.sleep(0.2)
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    progress = fit(model, Objective(Slow()), make_batches(), Recipe(epochs=2))
+    assert min(row["seconds"] for row in progress.history) >= 0.2
 
 
 def test_plain_methods_train_as_without_the_hook(make_batches: MakeBatches) -> None:

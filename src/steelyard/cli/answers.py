@@ -31,6 +31,16 @@ def trained(asked: Study, out: Path, workers: int, device: str, quiet: bool) -> 
         return run_comparison(asked, out, watcher, workers=workers, device=device, command=command)
 
 
+def features_of(backbone: Study, folder: Path, device: str, quiet: bool) -> Path:
+    """Train ``backbone`` in ``folder`` and write the features of samples that it never learnt from, once."""
+    from steelyard.studies.features import write_features
+
+    store, out = trained(backbone, folder / "backbone", 1, device, quiet), folder / "features.npz"
+    if not out.exists():
+        write_features(store.folder, backbone.data.source, out, held_out=True, device=device)
+    return out
+
+
 def reported(store: Store, as_json: bool) -> None:
     """Write the page of a comparison, with pictures of its samples, and print the answer."""
     from steelyard import report

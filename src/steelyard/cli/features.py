@@ -34,6 +34,13 @@ def features(
     ] = None,
     out: Annotated[Path, typer.Option("--out", help=".npz file to write")] = Path("features.npz"),
     target: Annotated[str | None, typer.Option("--target", help="column that holds the class")] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out",
+            help="leave out what the model was trained on; its validation samples become the training part",
+        ),
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Write what the last layer of a trained model reads of each sample, as DATA for `steelyard compare`.
@@ -47,12 +54,14 @@ def features(
     from steelyard.words import Word
 
     if model.partition("(")[0] == "timm" and not Path(model).exists():
+        if held_out:
+            raise InputError("--held-out is for a run, which knows what it was trained on; leave it out.")
         asked = Data(source=data, target=target, group=group, metadata=metadata)
         count = write_backbone_features(Word.parse(model), asked, out, device=device)
     elif group or metadata:
         raise InputError("--group and --metadata are for a network of timm; a run knows those of its data.")
     else:
-        count = write_features(Path(model), data, out, target=target, device=device)
+        count = write_features(Path(model), data, out, target=target, held_out=held_out, device=device)
     typer.echo(f"features of {count} samples: {out}")
 
 

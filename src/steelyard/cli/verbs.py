@@ -6,7 +6,7 @@ import shlex
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -285,11 +285,15 @@ def reproduce(  # noqa: PLR0913, PLR0917 - each is an option of the command
         return answers.table("Experiments", ("name", "what", "source"), rows)
     asked = experiment(name)
     check.one_of("scale", scale, ("quick", "full"))
+    size: Literal["full", "quick"] = "full" if scale == "full" else "quick"
     folder = out or Path(f"{name}-{scale}")
+    backbone = asked.backbone_study(size)
+    if backbone is not None and data is None:
+        data = str(answers.features_of(backbone, folder, device, quiet))
     results = {}
     other: dict[str, Any] = {"methods": split(methods) if methods else None, "seeds": seeds, "data": data}
     other |= {"critical": split(critical) if critical else None}
-    for part, wanted in asked.studies("full" if scale == "full" else "quick", **other).items():
+    for part, wanted in asked.studies(size, **other).items():
         store = answers.trained(wanted, folder / part, workers, device, quiet)
         answers.reported(store, as_json=False)
         results[part] = store.results()

@@ -11,7 +11,7 @@ import numpy as np
 from steelyard import metrics
 from steelyard._checks import InputError
 from steelyard._files import written_whole
-from steelyard.data import read_pairs
+from steelyard.data import Split, read_pairs
 from steelyard.data.dataset import PARTS
 from steelyard.studies import run as running
 from steelyard.studies.predict import open_run, read_like, restore
@@ -27,21 +27,26 @@ if TYPE_CHECKING:
     from steelyard.studies.store import StoredRun
 
 
-def write_features(model: Path, data: str, out: Path, *, target: str | None, device: str) -> int:
+def write_features(
+    model: Path, data: str, out: Path, *, target: str | None = None, held_out: bool = False, device: str
+) -> int:
     """Write the features of every labelled sample of ``data`` as an ``.npz`` that can be compared on.
 
     It holds X (N, D) float32, y (N,) class numbers, ``classes`` (C,) their names, ``index`` (N,) the rows in
     ``data``; ``group`` where the data has groups, and ``split`` where its parts are known. Of the data that
     the model was trained on they are: each row's part is the one that the model had it in, and rows that it
-    left out are left out, so that a comparison on these features judges no sample that made them. Returns the
-    number of rows.
+    left out are left out, so that a comparison on these features judges no sample that made them. With
+    ``held_out`` the rows that the model was trained on are left out too, for features of samples learnt by
+    heart are easier than those of any other; the rows that it was validated on become the training part.
+    Returns the number of rows.
 
     Raises:
-        InputError: if ``out`` is no ``.npz``, or the data does not fit the model.
+        InputError: if ``out`` is no ``.npz``, the data does not fit the model, or ``held_out`` is asked of
+            other data than the model's own, or of a model without validation samples.
     """
     check_npz(out)
     stored, store = open_run(model)
-    dataset, rows, part = _with_parts(stored, store.study, data, target)
+    dataset, rows, part = _with_parts(stored, store.study, data, target, held_out)
     found = _features(stored, dataset, rows, device)
     save(out, found, dataset, rows, part)
     return len(rows)
@@ -113,18 +118,34 @@ def _features(stored: StoredRun, dataset: Dataset, rows: Rows, device: str) -> N
 
 
 def _with_parts(
-    stored: StoredRun, study: Study, data: str, target: str | None
+    stored: StoredRun, study: Study, data: str, target: str | None, held_out: bool
 ) -> tuple[Dataset, Rows, NDArray[np.str_]]:
     """The data, the rows to take and the part of each; "" unknown."""
     if data != study.data.source and Path(data).resolve() != Path(study.data.source).expanduser().resolve():
+        if held_out:
+            raise InputError(
+                f"--held-out is for the data that the model was trained on, {study.data.source}, got {data}; "
+                "leave it out."
+            )
         dataset = read_like(stored, data, labelled=True, target=target)
         return dataset, np.arange(len(dataset)), dataset.part
     dataset = running.load(study.data)
     rows = running.split_of(study, dataset, stored.run)
+    rows = _held_out(rows) if held_out else rows
     parts = [getattr(rows, part) for part in PARTS]
     order = np.argsort(np.concatenate(parts))
     names = np.repeat(PARTS, [len(part) for part in parts])
     return dataset, np.concatenate(parts)[order], names[order]
+
+
+def _held_out(rows: Split) -> Split:
+    """The rows that the model has not learnt from, those of its validation to train on."""
+    if not len(rows.val):
+        raise InputError(
+            "--held-out makes the model's validation samples the training part, and it has none; "
+            "train it with a val_fraction above 0."
+        )
+    return Split(train=rows.val, val=rows.val[:0], test=rows.test)
 
 
 def _unit(x: NDArray[Any]) -> NDArray[np.float64]:

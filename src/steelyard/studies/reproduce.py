@@ -61,6 +61,7 @@ class Experiment(Frozen):
     note: str = ""  # where the paper is silent or this differs from it, in words
     study: dict[str, Any]  # the paper's settings
     quick: dict[str, Any]  # what the honest small version changes
+    backbone: dict[str, Any] | None = None  # data, model and training whose features the parts have as data
     parts: dict[str, dict[str, Any]] = Field({"": {}})  # name -> what it changes, under `quick` there alone
     figures: tuple[PaperFigure, ...] = ()
     tables: tuple[PaperTable, ...] = ()
@@ -71,12 +72,19 @@ class Experiment(Frozen):
         """The single ones, then those of the tables."""
         return [*self.figures, *(figure for table in self.tables for figure in table.figures())]
 
+    def backbone_study(self, scale: Scale) -> Study | None:
+        """The one plain training on whose features the parts run; None where they have data of their own."""
+        if self.backbone is None:
+            return None
+        return study(_of_part({"methods": ["ce"], "seeds": 1}, self.backbone, scale))
+
     def studies(self, scale: Scale, data: str | None = None, **other: Any) -> dict[str, Study]:
         """The studies to run, by part.
 
         Args:
             scale: As the paper, or the small version.
-            data: Source of the samples, in place of the experiment's own.
+            data: Source of the samples, in place of the experiment's own; where it has a backbone, the file
+                of its features or others.
             other: Settings of a study, in place of the experiment's own; None leaves those.
 
         Raises:

@@ -74,11 +74,13 @@ def fit(  # noqa: PLR0913 - what is optional is given by name
     while progress.epoch < epochs and not _out_of_patience(progress, recipe):
         train.set_epoch(before + progress.epoch)
         objective.start_epoch(progress.epoch, epochs)
+        start = time.perf_counter()
         objective.observe(model, train.plain())
+        observed = time.perf_counter() - start
         probability = objective.sampling()
         train.set_probabilities(None if probability is None else probability[train.rows])
         row = train_epoch(model, objective, parts["optimizer"], train, recipe, progress.epoch, recorder)
-        row |= objective.figures()
+        row |= objective.figures() | {"seconds": observed + row["seconds"]}
         progress.epoch += 1
         if validate is not None:
             row |= validate(model)
