@@ -57,14 +57,13 @@ def compare(
     Raises:
         InputError: for data, methods, models or settings that cannot be used.
     """
-    check.at_least("workers", workers, 1)
+    check.whole("workers", workers, 1)
     where = running.pick_device(device)
     dataset = read_once(asked.data.model_dump_json())
     check_runs(asked, dataset)
-    facts = study_facts(asked, dataset, command, where)
     store = Store.create(folder, asked)
     with store.locked():
-        store.write_facts(facts)
+        store.write_facts(study_facts(store.study, dataset, command, where))
         store.write_names(dataset.sample)
         if dataset.group is not None:
             store.write_groups(dataset.group)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from steelyard.words import Word
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
@@ -99,11 +101,16 @@ class Store:
         """Open ``folder`` for ``asked``; methods and seeds may be added to a study, nothing else may change.
 
         Raises:
-            InputError: if the folder holds another study, or files that are no study.
+            InputError: if the folder holds another study, or files that are no study, or another process
+                works on it now.
         """
         if (folder / "study.yaml").exists():
-            _refuse_another(cls(folder).study, asked, folder)
-        elif folder.exists() and any(folder.iterdir()):
+            there = cls(folder)
+            _refuse_another(there.study, asked, folder)
+            with there.locked():
+                write_text(folder / "study.yaml", as_yaml(_as_spelled(asked, there.study.methods)))
+            return cls(folder)
+        if folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder} is not empty and holds no study; give --out a new folder.")
         write_text(folder / "study.yaml", as_yaml(asked))
         return cls(folder)
@@ -246,6 +253,12 @@ def _refuse_another(there: Study, asked: Study, folder: Path) -> None:
             f"{folder} holds another study ({'; '.join(changed)}); "
             "give --out a new folder, or ask again for what it holds (methods and seeds may be added)."
         )
+
+
+def _as_spelled(asked: Study, known: Sequence[Word]) -> Study:
+    """``asked`` with its methods as ``known`` spells them: folders and results go by a word's text."""
+    methods = tuple(next((own for own in known if own == one), one) for one in asked.methods)
+    return asked.model_copy(update={"methods": methods})
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
