@@ -15,10 +15,11 @@ from tests.studies.conftest import Silent, asked
 
 from steelyard._checks import InputError
 from steelyard.studies import run as running
-from steelyard.studies.compare import baseline, compare, with_baseline
+from steelyard.studies.compare import balances, baseline, compare, with_baseline
 from steelyard.studies.config import Run, Study, as_yaml
 from steelyard.studies.store import Store
 from steelyard.training import rehearse
+from steelyard.words import Word
 
 
 def values(store: Store) -> dict[tuple[str, ...], float]:
@@ -235,3 +236,8 @@ def test_a_rehearsal_is_held_once_and_changes_no_other_method(
     assert values(resumed) == values(whole)
     facts, history = resumed.runs()[1].facts(), resumed.runs()[1].history()
     assert facts["seconds"] > sum(row["seconds"] for row in history)
+
+
+def test_methods_that_make_up_for_frequencies_are_known() -> None:
+    words = ["ce", "balanced-ce", "ldam", "low(loss=logit-adjusted(tau=2))", "focal", "refit", "weighted-svm"]
+    assert [word for word in words if balances(Word.parse(word))] == [words[1], words[2], words[3], words[6]]

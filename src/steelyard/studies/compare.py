@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import platform
 import shutil
@@ -149,6 +150,7 @@ def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.devi
         "phases": phases_of(asked),
         "multilabel": dataset.multilabel,
         "baseline": baseline(asked, catalog.task_of(multilabel=dataset.multilabel)),
+        "balancing": [str(method) for method in asked.methods if balances(method)],
         "notes": list(dataset.notes),
         "grouped": dataset.group is not None,
         **parts,
@@ -171,6 +173,18 @@ def with_baseline(asked: Study) -> Study:
     if any(method.name == task.baseline for method in asked.methods):
         return asked
     return asked.model_copy(update={"methods": (Word(task.baseline), *asked.methods)})
+
+
+def balances(method: Word) -> bool:
+    """Whether the training of ``method`` makes up for the classes' frequencies, by itself or by its loss.
+
+    >>> balances(Word.parse("low(loss=balanced-ce)")), balances(Word.parse("low")), balances(Word("smote"))
+    (True, False, True)
+    """
+    if method.name in catalog.REFITS:
+        return method.name != "refit"  # which resamples nothing
+    counted = "class_counts" in inspect.signature(catalog.METHODS[method.name]).parameters
+    return counted or ("loss" in method.params and balances(Word.of(method.params["loss"])))
 
 
 def baseline(asked: Study, task: catalog.Task = catalog.ONE_CLASS) -> str:
