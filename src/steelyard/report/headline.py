@@ -110,8 +110,10 @@ def _over_runs(best: Comparison) -> str:
     agree = f"{best.same_side} {'points' if best.same_side == 1 else 'point'} the same way as the mean"
     if best.difference == 0:
         agree = "the mean difference is 0"
-    text = f"Of {best.runs} runs paired by seed and fold {agree}; the corrected t-test over runs gives "
-        f"{p_phrase(best.p_runs)}."
+    text = (
+        f"Of {best.runs} runs paired by seed and fold {agree}; "
+        f"the corrected t-test over runs gives {p_phrase(best.p_runs)}."
+    )
     least = smallest_wilcoxon_p(best.runs)
     if least < ALPHA:
         return text
