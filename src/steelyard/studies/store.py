@@ -51,11 +51,7 @@ class StoredRun:
 
     def weights(self) -> dict[str, NDArray[Any]] | None:
         """Sample weights as they were in training (see ``training.recorder``); None without a weighting."""
-        path = self.folder / "weights.npz"
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return _arrays(self.folder / "weights.npz")
 
     def dynamics(self) -> dict[str, NDArray[Any]]:
         """Mean loss, margin and probabilities of the training samples (see ``training.dynamics``).
@@ -64,14 +60,14 @@ class StoredRun:
             InputError: if the run keeps none.
         """
         path = self.folder / "dynamics.npz"
-        if not path.exists():
+        found = _arrays(path)
+        if found is None:
             raise InputError(
                 f"{path} is missing: the run took over the training of another, is of data with several "
                 "labels per sample, or of an earlier steelyard; audit another method, or compare again, with "
                 "--out of a new folder."
             )
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Class counts of the parts, best epoch, seconds per epoch, peak memory in bytes, device."""
@@ -167,11 +163,7 @@ class Store:
 
     def samples(self) -> dict[str, NDArray[Any]] | None:
         """Pictures for galleries: ``index`` (K,), ``image`` (K, C, H, W) uint8, ``name`` (K,); or None."""
-        path = self.folder / "samples.npz"
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return _arrays(self.folder / "samples.npz")
 
     def write_samples(self, index: NDArray[np.int64], image: NDArray[np.uint8], name: Sequence[str]) -> None:
         """Keep what :meth:`samples` reads."""
@@ -180,11 +172,7 @@ class Store:
 
     def values(self) -> dict[str, NDArray[Any]] | None:
         """Rows of a table for pages: ``index`` (K,), ``column`` (F,), ``value`` (K, F) as text; or None."""
-        path = self.folder / "values.npz"
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return _arrays(self.folder / "values.npz")
 
     def write_values(self, index: NDArray[np.int64], column: Sequence[str], value: NDArray[np.str_]) -> None:
         """Keep what :meth:`values` reads."""
@@ -223,6 +211,14 @@ class Store:
         member = ["member"] if self.study.ensemble else []
         columns = ["method", "seed", "fold", *member, "split", "metric", "value"]
         write_rows(self.folder / "results.csv", columns, rows)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays of an ``.npz`` file by name; None where there is no such file."""
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
