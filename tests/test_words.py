@@ -65,6 +65,17 @@ def test_a_mapping_as_yaml_gives_it_is_a_word() -> None:
         Word.of({"lam": 0.1})
 
 
+@pytest.mark.parametrize(("value", "shown"), [(3, "3"), ([1, "x"], r"\[1, x\]"), (True, "true")])
+def test_what_is_neither_text_nor_mapping_is_no_word(value: Any, shown: str) -> None:
+    with pytest.raises(InputError, match=f"expected a word such as focal or .*, got {shown}"):
+        Word.of(value)
+
+
+def test_a_parameter_may_stand_once() -> None:
+    with pytest.raises(InputError, match="a parameter stands twice in 'focal\\(gamma=2, gamma=3\\)'"):
+        Word.parse("focal(gamma=2, gamma=3)")
+
+
 @given(st.lists(nested, min_size=1, max_size=4))
 def test_split_keeps_words_whole(several: list[Word]) -> None:
     texts = [str(word) for word in several]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from numbers import Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,34 +17,39 @@ class InputError(ValueError):
     """What a user gave cannot be used. The message says what was expected, what came and how to mend it."""
 
 
+def _is_number(value: object) -> bool:
+    """Whether ``value`` is a finite number; what a user typed may also be a text, a list or a truth value."""
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
 def positive(name: str, value: float) -> float:
     """Return ``value`` if it is a finite number above zero.
 
     >>> positive("lam", 0.1)
     0.1
     """
-    if not (value > 0 and math.isfinite(value)):
+    if not (_is_number(value) and value > 0):
         raise InputError(f"{name} must be a finite number above 0, got {value!r}.")
     return value
 
 
 def at_least(name: str, value: float, least: float) -> float:
     """Return ``value`` if it is finite and not below ``least``."""
-    if not (value >= least and math.isfinite(value)):
+    if not (_is_number(value) and value >= least):
         raise InputError(f"{name} must be a finite number of at least {least}, got {value!r}.")
     return value
 
 
 def between(name: str, value: float, low: float, high: float) -> float:
     """Return ``value`` if ``low <= value <= high``."""
-    if not low <= value <= high:
+    if not (_is_number(value) and low <= value <= high):
         raise InputError(f"{name} must lie between {low} and {high}, got {value!r}.")
     return value
 
 
 def whole(name: str, value: int, least: int) -> int:
     """Return ``value`` if it is a whole number and not below ``least``."""
-    if not (isinstance(value, int) and value >= least):
+    if not (_is_number(value) and isinstance(value, int) and value >= least):
         raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}.")
     return value
 

@@ -270,17 +270,17 @@ def method(word: Word | str, facts: Facts) -> Objective:
     word, task = without_settings(Word.of(word)), facts.task
     task.check(word)
     if word.name in task.losses:
-        return Objective(build("method", task.losses, word, facts))
+        return Objective(build("method", task.losses, word, facts, also=OF_METHODS))
     if after_training(word, facts.model) is not None:
         return Objective(build("loss", task.losses, Word(task.baseline), facts))
     if word.name in CONTROLS:
         params = {"loss": base_loss(word.name), **word.params}
-        return Objective(build("method", CONTROLS, Word(word.name, params), facts))
+        return Objective(build("method", CONTROLS, Word(word.name, params), facts, also=OF_METHODS))
     params = dict(word.params)
     base = Word.of(params.pop("loss", base_loss(word.name, task)))
     if word.name in CONSTRAINTS:
         params.pop("pretrain", None)  # of the phases
-    part = build("method", task.others, Word(word.name, params), facts, also=("loss",))
+    part = build("method", task.others, Word(word.name, params), facts, also=("loss", *OF_METHODS))
     loss = build("loss", task.losses, base, facts)
     return Objective(loss, part) if word.name in WEIGHTINGS else Objective(loss, constraint=part)
 
@@ -297,7 +297,7 @@ def after_training(word: Word, model: nn.Module | None) -> refit.Refit | None:
         raise InputError(
             f"{word.name} learns the last linear layer anew with a bias, but the model's has none."
         )
-    found: refit.Refit = build("method", REFITS, without_settings(word), Facts((), 0))
+    found: refit.Refit = build("method", REFITS, without_settings(word), Facts((), 0), OF_METHODS)
     return found
 
 

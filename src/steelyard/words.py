@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from steelyard._checks import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _TOKEN = re.compile(r"""\s*(?:(?P<mark>[(),=\[\]])|(?P<quoted>"[^"]*"|'[^']*')|(?P<bare>[^\s(),=\[\]"']+))""")
 
@@ -52,6 +50,8 @@ class Word:
             return value
         if isinstance(value, str):
             return cls.parse(value)
+        if not isinstance(value, Mapping):
+            raise InputError(f"expected a word such as focal or focal(gamma=2), got {text_of(value)}.")
         if "name" not in value:
             raise InputError(
                 f"expected an entry with the key 'name', got the keys {', '.join(map(str, value))}."
@@ -142,7 +142,7 @@ class _Reader:
         name = token[1:-1] if quoted else token
         if self.peek() == "(":
             self.take("(")
-            return Word(name, dict(self.items(")", self.pair)))
+            return Word(name, self.params(self.items(")", self.pair)))
         return name if quoted else _plain(name)
 
     def pair(self) -> tuple[str, Any]:
@@ -151,6 +151,12 @@ class _Reader:
             raise self.error()
         self.take("=")
         return key.strip("\"'"), self.value()
+
+    def params(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise InputError(f"a parameter stands twice in {self.text!r}; leave one out.")
+        return found
 
     def items(self, end: str, read: Any) -> list[Any]:
         found: list[Any] = []

@@ -208,3 +208,13 @@ def test_without_words_it_helps_and_version_is_told(steelyard: Run) -> None:
     assert code == 0
     assert "compare" in said
     assert steelyard("--version")[1].startswith("steelyard 0.")
+
+
+def test_an_interruption_is_one_line(steelyard: Run, fraud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("steelyard.studies.compare.compare", interrupted)
+    code, _, said = steelyard("compare", fraud, "--target", "label", "--quiet")
+    assert code == 130
+    assert said == "steelyard: interrupted; what is finished is kept, and the same command goes on.\n"

@@ -31,6 +31,15 @@ def pixels_of(data: Dataset) -> np.ndarray:
     return data.x.numpy()
 
 
+def test_a_folder_is_called_as_the_user_calls_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = folder.with_name("mine")
+    link.symlink_to(folder, target_is_directory=True)
+    assert read(link).name == "mine"
+    monkeypatch.chdir(folder)
+    assert read(".").name == "pets"
+    assert read("../mine/../pets/cat/..").name == "pets"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two classes of two images each."""

@@ -250,3 +250,14 @@ def test_critical_difference_agrees_with_the_published_table(methods: int, q: fl
 def test_bad_input_is_one_clear_line(call: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_mcnemar_is_exact_below_25_discordant_samples_and_no_further() -> None:
+    def tested(only_a: int, only_b: int) -> float:
+        right_a = [0] * only_a + [1] * only_b
+        return metrics.mcnemar_test(
+            [0] * (only_a + only_b), right_a, [1 - wrong for wrong in right_a]
+        ).statistic
+
+    assert np.isnan(tested(17, 7))
+    assert tested(18, 7) == pytest.approx((11 - 1) ** 2 / 25)

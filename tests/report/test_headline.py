@@ -119,3 +119,16 @@ def test_runs_still_to_come_are_named(build: Build, tmp_path: Path) -> None:
     run = store.study.runs()[-1]
     store.run_folder(run).rename(store.unfinished_folder(run))
     assert "The comparison is not complete: 1 run still to be trained." in of(store).details
+
+
+def test_runs_that_agree_are_counted_in_words_that_fit(store: Store) -> None:
+    found = of(store)
+    lead = headline.lead_comparison(found)
+    assert lead is not None
+
+    def said(**changes: object) -> str:
+        return next(headline.details(replace(found, comparisons=(replace(lead, **changes),))))
+
+    assert "3 runs paired by seed and fold 2 point the same way as the mean" in said(same_side=2)
+    assert "3 runs paired by seed and fold 1 points the same way as the mean" in said(same_side=1)
+    assert "3 runs paired by seed and fold the mean difference is 0" in said(difference=0.0)

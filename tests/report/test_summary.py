@@ -182,3 +182,26 @@ def test_a_study_without_results_is_refused_in_one_line(build: Build, tmp_path: 
     (store.folder / "results.csv").unlink()
     with pytest.raises(InputError, match=r"results\.csv is missing; run the comparison again"):
         report.write(Store(store.folder))
+
+
+def test_the_epoch_kept_is_the_best_only_where_that_was_asked_for(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "kept", seeds=2, failed=())
+    assert [cost.kept_epoch for cost in summarise(evidence.read(store)).costs] == [6, 6, 6]
+    text = (store.folder / "study.yaml").read_text(encoding="utf-8")
+    (store.folder / "study.yaml").write_text(text.replace("keep: last", "keep: best"), encoding="utf-8")
+    first = store.runs()[0].folder / "facts.json"
+    first.write_text(json.dumps(json.loads(first.read_text()) | {"best_epoch": 0}))
+    costs = summarise(evidence.read(Store(store.folder))).costs
+    assert [cost.kept_epoch for cost in costs] == [5.5, 5, 5]
+
+
+def test_rows_that_correct_twice_are_marked(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "twice", seeds=2, failed=())
+    assert not any(row.twice for row in summarise(evidence.read(store)).methods)
+    store.write_facts(store.facts() | {"balancing": ["balanced-ce"]})
+    marked = [row.method for row in summarise(evidence.read(store)).methods if row.twice]
+    assert marked == ["balanced-ce + logit adjustment"]
+    report.write(store)
+    page = (store.folder / "report.html").read_text(encoding="utf-8")
+    assert page.count('<span class="tag">corrects twice</span>') == 1
+    assert "Corrects twice: the training of the method" in page

@@ -90,6 +90,7 @@ def test_where_samples_are_drawn_draws_are_told_instead_of_weights(store: Store,
     read = evidence.read(changed(store, tmp_path / "drawn", drawn))
     per_class, _ = weights.plots(read, LOOKS)
     assert "A weight is that of one draw" in per_class.finding
+    assert "In the last epoch a draw of " in per_class.finding
     assert "plain training" not in per_class.finding
     (one,) = [found for found in gallery.galleries(read) if found.name.startswith("weights")]
     assert one.title == f"Draws in training: {LOW}"
@@ -98,6 +99,14 @@ def test_where_samples_are_drawn_draws_are_told_instead_of_weights(store: Store,
     most = {int(index[i]) for i in np.flatnonzero(draws == draws.max())}
     assert one.strips[0].tiles[0].row in most
     assert f"{draws.max() / 6:.2f} draws an epoch" in one.strips[0].tiles[0].text
+
+
+def test_of_equal_classes_none_is_named_the_heaviest(store: Store, tmp_path: Path) -> None:
+    same = changed(store, tmp_path / "same", lambda w: w | {"class_mean": np.ones_like(w["class_mean"])})
+    per_class, _ = weights.plots(evidence.read(same), LOOKS)
+    assert per_class.finding.startswith(
+        "In the last epoch a sample of every class weighs 1.00 ± 0.00 on average."
+    )
 
 
 def test_every_class_has_its_heaviest_and_lightest_samples(store: Store) -> None:

@@ -15,10 +15,11 @@ from tests.studies.conftest import Silent, asked
 
 from steelyard._checks import InputError
 from steelyard.studies import run as running
-from steelyard.studies.compare import baseline, compare, with_baseline
+from steelyard.studies.compare import balances, baseline, compare, with_baseline
 from steelyard.studies.config import Run, Study, as_yaml
 from steelyard.studies.store import Store
 from steelyard.training import rehearse
+from steelyard.words import Word
 
 
 def values(store: Store) -> dict[tuple[str, ...], float]:
@@ -159,10 +160,15 @@ def test_the_plain_method_is_always_there(table: Path) -> None:
     ("changed", "message"),
     [
         ({"methods": ["ce", "lowe"]}, "unknown method 'lowe'. Did you mean 'low'?"),
+        ({"methods": ["focal(gamma=x)"]}, "gamma must be a finite number of at least 0, got 'x'"),
+        ({"methods": ["low(lam=true)"]}, "lam must be a finite number above 0, got True"),
+        ({"methods": ["low(loss=3)"]}, "expected a word such as focal or focal(gamma=2), got 3"),
+        ({"methods": ["importance-sampling(presample=2.5)"]}, "presample must be a whole number"),
+        ({"methods": ["mentornet(seed=-1)"]}, "seed must be a whole number of at least 0, got -1"),
+        ({"methods": ["focal(lrate=1)"]}, "Did you mean 'lr'"),
         ({"methods": ["low(lamda=1)"]}, "unknown parameter of method 'low' 'lamda'. Did you mean 'lam'?"),
         ({"methods": ["low(lam=-1)"]}, "lam must be a finite number above 0, got -1"),
         ({"methods": ["low(loss=focall)"]}, "unknown loss 'focall'. Did you mean 'focal'?"),
-        ({"methods": ["focal(gamma=high)"]}, "focal"),
         ({"model": "lenet6"}, "unknown model 'lenet6'. Did you mean 'lenet5'?"),
         ({"model": "mlp(hiden=[3])"}, "unknown parameter of model 'mlp' 'hiden'. Did you mean 'hidden'?"),
         ({"model": "no_such_package:make"}, "no_such_package"),
@@ -230,3 +236,8 @@ def test_a_rehearsal_is_held_once_and_changes_no_other_method(
     assert values(resumed) == values(whole)
     facts, history = resumed.runs()[1].facts(), resumed.runs()[1].history()
     assert facts["seconds"] > sum(row["seconds"] for row in history)
+
+
+def test_methods_that_make_up_for_frequencies_are_known() -> None:
+    words = ["ce", "balanced-ce", "ldam", "low(loss=logit-adjusted(tau=2))", "focal", "refit", "weighted-svm"]
+    assert [word for word in words if balances(Word.parse(word))] == [words[1], words[2], words[3], words[6]]

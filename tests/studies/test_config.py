@@ -33,6 +33,10 @@ def test_yaml_reads_back_as_the_same_study(tmp_path: Path) -> None:
         ),
         ({"data": {"source": "d"}, "training": {"lrr": 1}}, "unknown key 'lrr'. Did you mean 'lr'?"),
         ({"data": {"source": "d"}, "methods": ["ce", "ce"]}, "method named twice: ce"),
+        (
+            {"data": {"source": "d"}, "methods": ["low(lam=1, loss=ce)", "low(loss=ce, lam=1.0)"]},
+            "method named twice: low(loss=ce, lam=1.0)",
+        ),
         ({"data": {"source": "d"}, "methods": []}, "expected at least one method"),
         (
             {"data": {"source": "d"}, "methods": ["ce("]},

@@ -49,6 +49,17 @@ def test_methods_and_seeds_may_be_added_to_a_study(tmp_path: Path) -> None:
     assert len(store.missing()) == 5
 
 
+def test_a_method_is_the_same_however_its_parameters_are_ordered(tmp_path: Path) -> None:
+    known = Study(data={"source": "digits"}, methods=["low(lam=0.1, loss=focal(lr=1, gamma=2))"], seeds=1)
+    finish(Store.create(tmp_path, known), known.runs()[0])
+    again = Study(
+        data={"source": "digits"}, methods=["ce", "low(loss=focal(gamma=2, lr=1), lam=0.1)"], seeds=1
+    )
+    store = Store.create(tmp_path, again)
+    assert [str(run.method) for run in store.missing()] == ["ce"]
+    assert list(map(str, store.study.methods)) == ["ce", str(known.methods[0])]
+
+
 def test_another_study_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     Store.create(tmp_path, ASKED)
     before = (tmp_path / "study.yaml").read_bytes()
@@ -81,6 +92,14 @@ with Store(Path({str(tmp_path)!r})).locked():
     assert other.returncode == 1
     assert "another steelyard is at work in" in other.stderr
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_study_that_is_worked_on_is_left_as_it_was(tmp_path: Path) -> None:
+    store = Store.create(tmp_path, ASKED)
+    more = Study(data={"source": "digits"}, methods=["focal"], seeds=3)
+    with store.locked(), pytest.raises(InputError, match="another steelyard is at work"):
+        Store.create(tmp_path, more)
+    assert Store(tmp_path).study == ASKED
 
 
 def test_rows_are_written_whole_or_not_at_all(tmp_path: Path) -> None:

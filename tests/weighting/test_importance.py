@@ -143,7 +143,7 @@ def test_terms_multiply_the_importance() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(InputError, match="presample must be a finite number of at least 2, got 1"):
+    with pytest.raises(InputError, match="presample must be a whole number of at least 2, got 1"):
         ImportanceSampling(presample=1)
     with pytest.raises(InputError, match=r"threshold must be a finite number of at least 1, got 0\.5"):
         ImportanceSampling(threshold=0.5)

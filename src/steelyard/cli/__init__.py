@@ -13,6 +13,7 @@ from steelyard.cli.verbs import app
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 MISTAKES = (InputError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
@@ -23,7 +24,13 @@ def main() -> None:
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            print(
+                "steelyard: interrupted; what is finished is kept, and the same command goes on.",
+                file=sys.stderr,
+            )
+        sys.exit(code)
     except typer.Abort:
         sys.exit(1)
     except typer.TyperException as error:

@@ -42,9 +42,12 @@ class Watcher:
 
     def start(self, missing: list[Run], there: int) -> None:
         """Say what is to be done."""
-        self.total = len(missing)
-        said = f"{self.total} runs to train" + (f", {there} are there already" if there else "")
+        self._count(missing)
+        said = f"{len(missing)} runs to train" + (f", {there} are there already" if there else "")
         self.console.print(said, highlight=False)
+
+    def _count(self, missing: list[Run]) -> None:
+        self.total += len(missing)
         self.bars.update(self.task, total=self.total)
         self.bars.start()
 
@@ -71,6 +74,4 @@ class TrialWatcher(Watcher):
 
     def start(self, missing: list[Run], there: int) -> None:  # noqa: ARG002 - as of every listener
         """Count the runs of one round more."""
-        self.total += len(missing)
-        self.bars.update(self.task, total=self.total * self.epochs)
-        self.bars.start()
+        self._count(missing)

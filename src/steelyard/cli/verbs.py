@@ -91,7 +91,8 @@ def train(
     store = answers.trained(asked, out, 1, device, quiet)
     for failed in (stored.failure for stored in store.runs() if stored.failure):
         raise NotFiniteError(failed)
-    rows = [row for row in store.results() if (row["split"], row["method"]) == ("test", str(word))]
+    name = str(store.study.methods[0])
+    rows = [row for row in store.results() if (row["split"], row["method"]) == ("test", name)]
     answers.figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
 
 

@@ -84,8 +84,8 @@ def _joined(path: Path, arrays: Arrays, *, labelled: bool) -> Arrays:
         parts["split"].append(np.full(len(x), part))
     if not parts["x"]:
         raise InputError(
-            f"{path}: expected arrays X and y (or X_train, y_train, X_test, y_test), "
-            f"got {', '.join(arrays) or 'none'}."
+            f"{path}: expected arrays X and y (or X_train, y_train, X_test, y_test; large or small "
+            f"letters), got {', '.join(arrays) or 'none'}."
         )
     for kind in needed:
         if len({array.shape[1:] for array in parts[kind]}) > 1:

@@ -9,7 +9,7 @@ import torch
 
 from steelyard._checks import InputError
 from steelyard.data.dataset import PARTS, Dataset
-from steelyard.data.folders import File, images_of
+from steelyard.data.folders import File, images_of, name_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def read_celeba(
     )
     row = {name: number for number, name in enumerate(names)}
     return Dataset(
-        folder.resolve().name,
+        name_of(folder),
         x,
         torch.from_numpy(target[[row[file.label] for file in kept]]),
         classes,

@@ -61,7 +61,7 @@ def read_folder(
     number = {name: c for c, name in enumerate(classes)}
     sample = [file.path.relative_to(folder).as_posix() for file in files]
     return Dataset(
-        folder.resolve().name,
+        name_of(folder),
         x,
         torch.tensor([number.get(file.label, -1) for file in files]),
         classes,
@@ -70,6 +70,11 @@ def read_folder(
         sample=sample,
         notes=notes,
     )
+
+
+def name_of(folder: Path) -> str:
+    """What the user calls ``folder``: its last part, though it be a link; ``.`` and ``..`` name none."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def images_of(

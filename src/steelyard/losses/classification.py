@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class CrossEntropy(Loss):
-    """Softmax cross-entropy; see :func:`steelyard.functional.cross_entropy`.
+    """Softmax cross-entropy: plain training.
+
+    See :func:`steelyard.functional.cross_entropy`.
 
     >>> import torch
     >>> CrossEntropy()(torch.zeros(2, 2), torch.tensor([0, 1]))

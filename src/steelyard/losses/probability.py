@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 class SquaredError(Loss):
-    """Squared error of the probabilities, :func:`steelyard.functional.squared_error`.
+    """Squared error of the probabilities.
+
+    See :func:`steelyard.functional.squared_error`.
 
     ``normaliser`` makes the probabilities: ``"softmax"`` or ``"sparsemax"``.
 
@@ -34,7 +36,9 @@ class SquaredError(Loss):
 
 
 class GeneralisedCrossEntropy(Loss):
-    """Bounded cross-entropy for noisy labels, :func:`steelyard.functional.generalised_cross_entropy`.
+    """Bounded cross-entropy for noisy labels.
+
+    See :func:`steelyard.functional.generalised_cross_entropy`.
 
     Args:
         q: in [0, 1]; 0 is cross-entropy, 1 the probability of an error.
@@ -60,7 +64,9 @@ class GeneralisedCrossEntropy(Loss):
 
 
 class Sparsemax(Loss):
-    """The loss that belongs to sparsemax, :func:`steelyard.functional.sparsemax_loss`.
+    """The loss that belongs to sparsemax, a softmax that can give probabilities of 0.
+
+    See :func:`steelyard.functional.sparsemax_loss`.
 
     >>> import torch
     >>> Sparsemax()(torch.zeros(1, 2), torch.tensor([0]))

@@ -278,10 +278,10 @@ class SingleScale(Normalised):
 
 
 class TwoScaleSeparation(Scaled):
-    """Loss of z itself for unsure samples and of ``separation * z`` for sure ones (eq. 17 of the source).
+    """Loss of z itself for unsure samples and of ``separation * z`` for sure ones.
 
-    The separation is trained from 10 on; under plain descent of cross-entropy it only grows. It needs no
-    model: the logits' own scale stays that of the weights.
+    The separation is trained from 10 on (eq. 17 of the source); under plain descent of cross-entropy it only
+    grows. It needs no model: the logits' own scale stays that of the weights.
 
     Args:
         eta: as in :class:`TwoScale`.

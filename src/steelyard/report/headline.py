@@ -107,8 +107,11 @@ def _another_training(best: Comparison) -> str:
 def _over_runs(best: Comparison) -> str:
     if best.runs == 1:
         return "One run per method says nothing of another training; ask for more seeds."
+    agree = f"{best.same_side} {'points' if best.same_side == 1 else 'point'} the same way as the mean"
+    if best.difference == 0:
+        agree = "the mean difference is 0"
     text = (
-        f"Of {best.runs} runs paired by seed and fold {best.same_side} point the same way as the mean; "
+        f"Of {best.runs} runs paired by seed and fold {agree}; "
         f"the corrected t-test over runs gives {p_phrase(best.p_runs)}."
     )
     least = smallest_wilcoxon_p(best.runs)

@@ -26,6 +26,7 @@ from steelyard.report.summary import (
     Row,
     Summary,
 )
+from steelyard.studies.evaluate import CORRECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,7 @@ def summarise(evidence: Evidence) -> Summary:
         classes=_class_rows(evidence),
         samples=evidence.facts.get("samples", {part: sum(counts[part]) for part in ("train", "val", "test")}),
         disagreements=_disagreements(evidence),
-        costs=tuple(_cost(name, scored) for name, scored in evidence.finished.items()),
+        costs=tuple(_cost(name, scored, study.training.keep) for name, scored in evidence.finished.items()),
         failures=tuple(
             Failure(str(one.run.method), one.run.seed, one.run.fold, (one.failure or "").strip())
             for one in evidence.failed
@@ -108,12 +109,13 @@ def _present(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Measure, .
 def _rows(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Row, ...]:
     failed = [str(one.run.method) for one in evidence.failed]
     free = [name for name in evidence.figures if name not in evidence.methods]
+    twice = {f"{name} + {how}" for name in evidence.facts.get("balancing", ()) for how in CORRECTIONS}
     rows = []
     for name in [*evidence.methods, *free]:
         figures = evidence.figures.get(name, {})
         cells = {one.key: Cell.of(list(figures.get(one.key, {}).values())) for one in columns}
         runs = len({key for values in figures.values() for key in values})
-        rows.append(Row(name, name in evidence.methods, runs, failed.count(name), cells))
+        rows.append(Row(name, name in evidence.methods, runs, failed.count(name), cells, name in twice))
     for column in columns:
         _mark(evidence, column, rows)
     return tuple(rows)
@@ -180,19 +182,19 @@ def _disagreement(evidence: Evidence, name: str) -> Disagreement:
     return Disagreement(name, int(counts[1, 1]), int(counts[1, 0]), int(counts[0, 1]), int(counts[0, 0]))
 
 
-def _cost(name: str, runs: Sequence[Scored]) -> Cost:
+def _cost(name: str, runs: Sequence[Scored], keep: str) -> Cost:
     facts = [run.facts for run in runs]
 
     def mean(key: str) -> float:
         there = [float(one[key]) for one in facts if one.get(key) is not None]
         return float(np.mean(there)) if there else math.nan
 
-    averages = {
-        key: mean(key) for key in ("epochs", "best_epoch", "seconds", "seconds_per_epoch", "peak_memory")
-    }
+    averages = {key: mean(key) for key in ("epochs", "seconds", "seconds_per_epoch", "peak_memory")}
+    kept = [(keep == "best" and one["best_epoch"]) or one["epochs"] for one in facts]  # 0: none was best
     return Cost(
         method=name,
         **averages,
+        kept_epoch=float(np.mean(kept)),
         parameters=int(facts[0]["parameters"]),
         device=str(facts[0].get("device", "")),
     )

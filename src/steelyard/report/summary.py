@@ -50,6 +50,7 @@ class Row:
     runs: int
     failed: int
     cells: dict[str, Cell]
+    twice: bool = False  # corrects after training for class frequencies for which the training did
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Cost:
 
     method: str
     epochs: float
-    best_epoch: float
+    kept_epoch: float  # whose weights predict
     seconds: float
     seconds_per_epoch: float
     peak_memory: float  # bytes

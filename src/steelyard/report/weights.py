@@ -70,15 +70,8 @@ def per_class(evidence: Evidence, name: str, number: int, stored: Stored) -> Plo
         ax.locator_params(axis="x", integer=True)
         legend(ax, len(rarest))
         drawing = svg(figure, f"class_weights_{number}")
-    heavy, light = int(np.nanargmax(mean[-1])), int(np.nanargmin(mean[-1]))
-    about = [
-        f"{mean[-1, c]:.2f}" + (f" ± {sd[-1, c]:.2f}" if len(stored) > 1 else "") for c in (heavy, light)
-    ]
     few = f" The {MOST_LINES} rarest of {len(sizes)} classes are shown." if len(sizes) > MOST_LINES else ""
-    finding = (
-        f"In the last epoch a sample of {called(evidence.classes[heavy])} weighs {about[0]} on average and "
-        f"one of {called(evidence.classes[light])} {about[1]}. {_DRAWN if drawn(stored) else _PLAIN}{few}"
-    )
+    finding = f"{_extremes(evidence, mean[-1], sd[-1], stored)} {_DRAWN if drawn(stored) else _PLAIN}{few}"
     rows = [
         (name, e, evidence.classes[c], float(mean[e - 1, c]), float(sd[e - 1, c]))
         for e in epoch.tolist()
@@ -87,6 +80,20 @@ def per_class(evidence: Evidence, name: str, number: int, stored: Stored) -> Plo
     columns = ("method", "epoch", "class", "mean_weight", "sd")
     noun = "label" if evidence.multilabel else "class"
     return Plot(f"class_weights_{number}", f"Mean weight per {noun}: {name}", finding, drawing, columns, rows)
+
+
+def _extremes(evidence: Evidence, mean: NDArray[np.float64], sd: NDArray[np.float64], stored: Stored) -> str:
+    """The classes of the heaviest and of the lightest weights, in words."""
+    heavy, light = int(np.nanargmax(mean)), int(np.nanargmin(mean))
+    about = {c: f"{mean[c]:.2f}" + (f" ± {sd[c]:.2f}" if len(stored) > 1 else "") for c in (heavy, light)}
+    one = "a draw" if drawn(stored) else "a sample"
+    if mean[heavy] == mean[light]:
+        noun = "label" if evidence.multilabel else "class"
+        return f"In the last epoch {one} of every {noun} weighs {about[heavy]} on average."
+    return (
+        f"In the last epoch {one} of {called(evidence.classes[heavy])} weighs {about[heavy]} on average and "
+        f"one of {called(evidence.classes[light])} {about[light]}."
+    )
 
 
 def spread(name: str, number: int, stored: Stored, look: Look) -> Plot:

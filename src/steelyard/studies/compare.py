@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import platform
 import shutil
@@ -57,14 +58,13 @@ def compare(
     Raises:
         InputError: for data, methods, models or settings that cannot be used.
     """
-    check.at_least("workers", workers, 1)
+    check.whole("workers", workers, 1)
     where = running.pick_device(device)
     dataset = read_once(asked.data.model_dump_json())
     check_runs(asked, dataset)
-    facts = study_facts(asked, dataset, command, where)
     store = Store.create(folder, asked)
     with store.locked():
-        store.write_facts(facts)
+        store.write_facts(study_facts(store.study, dataset, command, where))
         store.write_names(dataset.sample)
         if dataset.group is not None:
             store.write_groups(dataset.group)
@@ -150,6 +150,7 @@ def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.devi
         "phases": phases_of(asked),
         "multilabel": dataset.multilabel,
         "baseline": baseline(asked, catalog.task_of(multilabel=dataset.multilabel)),
+        "balancing": [str(method) for method in asked.methods if balances(method)],
         "notes": list(dataset.notes),
         "grouped": dataset.group is not None,
         **parts,
@@ -172,6 +173,18 @@ def with_baseline(asked: Study) -> Study:
     if any(method.name == task.baseline for method in asked.methods):
         return asked
     return asked.model_copy(update={"methods": (Word(task.baseline), *asked.methods)})
+
+
+def balances(method: Word) -> bool:
+    """Whether the training of ``method`` makes up for the classes' frequencies, by itself or by its loss.
+
+    >>> balances(Word.parse("low(loss=balanced-ce)")), balances(Word.parse("low")), balances(Word("smote"))
+    (True, False, True)
+    """
+    if method.name in catalog.REFITS:
+        return method.name != "refit"  # which resamples nothing
+    counted = "class_counts" in inspect.signature(catalog.METHODS[method.name]).parameters
+    return counted or ("loss" in method.params and balances(Word.of(method.params["loss"])))
 
 
 def baseline(asked: Study, task: catalog.Task = catalog.ONE_CLASS) -> str:

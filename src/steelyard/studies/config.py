@@ -90,10 +90,9 @@ class Study(Frozen):
 
     @model_validator(mode="after")
     def _no_method_twice(self) -> Study:
-        names = [str(method) for method in self.methods]
-        if not names:
+        if not self.methods:
             raise ValueError("expected at least one method")
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = [str(one) for place, one in enumerate(self.methods) if one in self.methods[:place]]
         if twice:
             raise ValueError(f"method named twice: {', '.join(twice)}")
         return self

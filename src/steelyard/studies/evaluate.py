@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Measures = dict[str, float]
 
+CORRECTIONS = ("logit adjustment", "prior shift")  # for the classes' frequencies, after training
+
 _TOP = (2, 5, 10)  # places of the true class
 _NEAR = (0.01, 0.05)  # distances from the largest probability
 _SENSITIVITIES = (1.0, 0.95, 0.9)  # at which false alarms are measured, beside the one asked for
@@ -178,11 +180,12 @@ def _with_free_choices(stored: StoredRun, study: Study) -> Iterator[tuple[str, d
     yield from _on_thinned_test(name, held_out, stored, study)
     counts = np.asarray(stored.facts()["counts"]["train"], dtype=np.float64)
     priors = counts / counts.sum()
+    adjustment, shift = CORRECTIONS
     yield (
-        f"{name} + logit adjustment",
+        f"{name} + {adjustment}",
         {k: replace(p, logits=metrics.adjust_logits(p.logits, priors)) for k, p in held_out.items()},
     )
-    yield f"{name} + prior shift", {k: _to_own_priors(p, priors) for k, p in held_out.items()}
+    yield f"{name} + {shift}", {k: _to_own_priors(p, priors) for k, p in held_out.items()}
     if "val" in held_out:
         temperature = metrics.fit_temperature(held_out["val"].logits, held_out["val"].target)
         yield (

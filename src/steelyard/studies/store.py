@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from steelyard.words import Word
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
@@ -49,11 +51,7 @@ class StoredRun:
 
     def weights(self) -> dict[str, NDArray[Any]] | None:
         """Sample weights as they were in training (see ``training.recorder``); None without a weighting."""
-        path = self.folder / "weights.npz"
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return _arrays(self.folder / "weights.npz")
 
     def dynamics(self) -> dict[str, NDArray[Any]]:
         """Mean loss, margin and probabilities of the training samples (see ``training.dynamics``).
@@ -62,14 +60,14 @@ class StoredRun:
             InputError: if the run keeps none.
         """
         path = self.folder / "dynamics.npz"
-        if not path.exists():
+        found = _arrays(path)
+        if found is None:
             raise InputError(
                 f"{path} is missing: the run took over the training of another, is of data with several "
                 "labels per sample, or of an earlier steelyard; audit another method, or compare again, with "
                 "--out of a new folder."
             )
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Class counts of the parts, best epoch, seconds per epoch, peak memory in bytes, device."""
@@ -99,11 +97,16 @@ class Store:
         """Open ``folder`` for ``asked``; methods and seeds may be added to a study, nothing else may change.
 
         Raises:
-            InputError: if the folder holds another study, or files that are no study.
+            InputError: if the folder holds another study, or files that are no study, or another process
+                works on it now.
         """
         if (folder / "study.yaml").exists():
-            _refuse_another(cls(folder).study, asked, folder)
-        elif folder.exists() and any(folder.iterdir()):
+            there = cls(folder)
+            _refuse_another(there.study, asked, folder)
+            with there.locked():
+                write_text(folder / "study.yaml", as_yaml(_as_spelled(asked, there.study.methods)))
+            return cls(folder)
+        if folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder} is not empty and holds no study; give --out a new folder.")
         write_text(folder / "study.yaml", as_yaml(asked))
         return cls(folder)
@@ -160,11 +163,7 @@ class Store:
 
     def samples(self) -> dict[str, NDArray[Any]] | None:
         """Pictures for galleries: ``index`` (K,), ``image`` (K, C, H, W) uint8, ``name`` (K,); or None."""
-        path = self.folder / "samples.npz"
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return _arrays(self.folder / "samples.npz")
 
     def write_samples(self, index: NDArray[np.int64], image: NDArray[np.uint8], name: Sequence[str]) -> None:
         """Keep what :meth:`samples` reads."""
@@ -173,11 +172,7 @@ class Store:
 
     def values(self) -> dict[str, NDArray[Any]] | None:
         """Rows of a table for pages: ``index`` (K,), ``column`` (F,), ``value`` (K, F) as text; or None."""
-        path = self.folder / "values.npz"
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return _arrays(self.folder / "values.npz")
 
     def write_values(self, index: NDArray[np.int64], column: Sequence[str], value: NDArray[np.str_]) -> None:
         """Keep what :meth:`values` reads."""
@@ -218,6 +213,14 @@ class Store:
         write_rows(self.folder / "results.csv", columns, rows)
 
 
+def _arrays(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays of an ``.npz`` file by name; None where there is no such file."""
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Read a CSV file with a header as dictionaries."""
     with path.open(newline="", encoding="utf-8") as file:
@@ -246,6 +249,12 @@ def _refuse_another(there: Study, asked: Study, folder: Path) -> None:
             f"{folder} holds another study ({'; '.join(changed)}); "
             "give --out a new folder, or ask again for what it holds (methods and seeds may be added)."
         )
+
+
+def _as_spelled(asked: Study, known: Sequence[Word]) -> Study:
+    """``asked`` with its methods as ``known`` spells them: folders and results go by a word's text."""
+    methods = tuple(next((own for own in known if own == one), one) for one in asked.methods)
+    return asked.model_copy(update={"methods": methods})
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from steelyard.studies.store import Store, write_rows
 from steelyard.words import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from steelyard.data import Dataset
@@ -106,7 +106,7 @@ def tune(
         wanted = trial_study.model_copy(update={"methods": _once(so_far)})
         store = Store.create(folder / "trials", wanted)
         with store.locked():
-            store.write_facts(study_facts(wanted, dataset, command, running.pick_device(device)))
+            store.write_facts(study_facts(store.study, dataset, command, running.pick_device(device)))
             train_missing(store, listener, workers, device)
         return {str(word): _values(store, word, dataset) for word in words}
 
@@ -174,15 +174,19 @@ def _check_ends(asked: Study, dataset: Dataset, also: Space) -> None:
         check_runs(asked.model_copy(update={"methods": _once(ends or [plain])}), dataset)
 
 
-def _once(words: Any) -> tuple[Word, ...]:
+def _once(words: Iterable[Word]) -> tuple[Word, ...]:
     """``words`` without those that come again."""
-    return tuple({str(word): word for word in words}.values())
+    found: list[Word] = []
+    for word in words:
+        if word not in found:
+            found.append(word)
+    return tuple(found)
 
 
 def _values(store: Store, word: Word, dataset: Dataset) -> tuple[float, ...]:
     """The monitor's value of each seed of ``word``; none where a training failed."""
     asked = store.study
-    runs = [stored for stored in store.runs() if str(stored.run.method) == str(word)]
+    runs = [stored for stored in store.runs() if stored.run.method == word]
     if any(stored.failure for stored in runs):
         return ()
     monitor = asked.training.monitor.removeprefix("val_")

@@ -42,7 +42,7 @@ class ImportanceSampling(Weighting):
 
     def __init__(self, presample: int = 3, threshold: float | None = None, momentum: float = 0.9) -> None:
         super().__init__()
-        self.presample = int(check.at_least("presample", presample, 2))
+        self.presample = check.whole("presample", presample, 2)
         default = (presample + 3) / 3
         self.threshold = default if threshold is None else check.at_least("threshold", threshold, 1)
         self.momentum = check.between("momentum", momentum, 0, 1)

@@ -68,7 +68,7 @@ class MentorNetWeighting(Weighting):
         self.rehearsal = check.between("clean", clean, 0, 1)
         self.recent = RunningQuantile()
         self.register_buffer("progress", torch.zeros(()))  # share of the epochs that are done
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(check.whole("seed", seed, 0))
         self.mentor = Mentor(int(check.at_least("num_classes", num_classes, 2)), generator)
         self._practise(num_classes, generator)
 

@@ -53,8 +53,7 @@ class SelfPacedWeighting(Weighting):
     ) -> None:
         super().__init__()
         self.kind = check.one_of("kind", kind, ("hard", "linear"))
-        if not 0 < quantile <= 1:
-            raise check.InputError(f"quantile must lie in (0, 1], got {quantile!r}.")
+        quantile = check.between("quantile", check.positive("quantile", quantile), 0, 1)
         self.start = quantile if threshold is None else check.positive("threshold", threshold)
         self.growth = check.at_least("growth", growth, 1)
         self.recent = RunningQuantile() if threshold is None else None
