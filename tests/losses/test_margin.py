@@ -169,6 +169,13 @@ def test_scales_and_margins_over_a_margin_are_refused() -> None:
         losses.LargeMargin(model, loss=losses.LargeMargin(model))
 
 
+@pytest.mark.parametrize("margin", ["x", [1, "x", 2, 3], [1, [2, 3], 4, 5], [1, 2], True, float("nan"), 0.5])
+def test_margins_that_are_no_numbers_or_not_one_of_each_class_are_named(margin: Any) -> None:
+    model, _, _ = setting()
+    with pytest.raises(InputError, match=r"^margin must (lie between 1 and inf|be a number or one for each)"):
+        losses.LargeMargin(model, margin=margin)
+
+
 def test_low_weighs_by_the_gradient_of_the_models_own_logits() -> None:
     model, x, target = setting()
     loss = losses.LargeMargin(model, margin=2, loss=losses.Focal())

@@ -202,17 +202,20 @@ class FixedMargin(AngularMargin):
         reduction: Reduction = "none",
     ) -> None:
         super().__init__(model, form, loss, strength, anneal, scale, reduction)
-        every = torch.as_tensor(margin, dtype=torch.float64)
+        given: Any = margin  # a tensor is welcome
+        given = given.tolist() if isinstance(given, Tensor) else given
+        several = isinstance(given, list | tuple)
+        each = given if several else [given]
         sides = self.sides.count
-        if every.shape not in ((), (sides,)):
+        if several and len(each) != sides:
             what = "sides, without each label and then with each" if self.multilabel else "classes"
             raise check.InputError(
                 f"margin must be a number or one for each of {sides} {what}, got {margin!r}."
             )
-        for one in every.flatten().tolist():
+        for one in each:
             check.between("margin", one, self.form.none, self.form.most)
-        self.number = float(every) if every.ndim == 0 else None
-        self.register_buffer("margin", every.float())
+        self.number = None if several else float(given)
+        self.register_buffer("margin", torch.tensor(given, dtype=torch.float32))
 
     def margins(self, target: Tensor) -> float | Tensor:
         """The number, or the margins of the targets' classes or sides."""

@@ -226,7 +226,9 @@ class TwoScale(Normalised):
 
 
 class TwoScaleFixed(TwoScale):
-    """:class:`TwoScale` whose scales keep their first values, R and 10 R (eq. 16 of the source).
+    """Two-scale loss whose scales keep their first values, R and 10 R.
+
+    These are those of eq. 16 of the source; see :class:`TwoScale`.
 
     >>> [scale.requires_grad for scale in TwoScaleFixed(nn.Linear(2, 2)).parameters()]
     [False, False]

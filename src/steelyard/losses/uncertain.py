@@ -141,11 +141,12 @@ class UncertaintyMargin(AngularMargin):
 
 
 class SampleUncertaintyMargin(UncertaintyMargin):
-    """:class:`UncertaintyMargin`, and in the last epochs the target's cosine also counts less where unsure.
+    """Margins of classes by uncertainty, and in the last epochs a stricter one for unsure samples.
 
-    With F the probability that the sample is taken for another class
-    (:func:`steelyard.functional.misclassification_probability`), psi of the margin becomes ``(1 - F) psi``
-    where psi is above 0: no relief for what is wrong already. F = 0 leaves the margin of the class.
+    As :class:`UncertaintyMargin` until then. With F the probability that the sample is taken for another
+    class (:func:`steelyard.functional.misclassification_probability`), psi of the margin becomes
+    ``(1 - F) psi`` where psi is above 0: no relief for what is wrong already. F = 0 leaves the margin of the
+    class.
 
     Args:
         model: as in :class:`UncertaintyMargin`.
@@ -241,9 +242,10 @@ class SampleUncertaintyMargin(UncertaintyMargin):
 
 
 class LiteralSampleMargin(SampleUncertaintyMargin):
-    """:class:`SampleUncertaintyMargin` by the letter of eq. 15: psi is multiplied by F, whatever its sign.
+    """Margins of classes and samples by uncertainty, by the letter of the printed equation.
 
-    A sample that is surely right then has a target's logit of about 0. It is here to be compared with.
+    As :class:`SampleUncertaintyMargin`, but psi is multiplied by F, whatever its sign (eq. 15). A sample that
+    is surely right then has a target's logit of about 0. It is here to be compared with.
     """
 
     def factor_of(self, psi: Tensor, factor: Tensor) -> Tensor:  # noqa: ARG002 - by the letter, whatever psi
