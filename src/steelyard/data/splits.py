@@ -127,7 +127,8 @@ def _dealt(
         number = int(mine.sum()) if group is None else len(np.unique(group[mine]))
         if number < sum(share.least for share in shares):
             raise InputError(
-                f"{dataset.name}: the class {name!r} has {number} {units} for {needs}; "
+                f"{dataset.name}: the class {name!r} has {number} {units[:-1] if number == 1 else units} "
+                f"for {needs}; "
                 f"it needs at least {sum(share.least for share in shares)}, or leave the class out."
             )
     if dataset.multilabel:

@@ -66,21 +66,9 @@ def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
     keys = ("value", "low", "high")
     with axes(_height(len(drawn), each=0.16 + 0.09 * len(methods))) as (figure, ax):
         for n, method in enumerate(methods):
-            shift = 0.62 * ((n + 0.5) / len(methods) - 0.5)
             found = [one.recall[n] for one in drawn]
             value, low, high = (np.array([100 * getattr(one, key) for one in found]) for key in keys)
-            ax.errorbar(
-                value,
-                np.arange(len(drawn)) - shift,
-                xerr=[value - low, high - value],
-                fmt=looks[method].marker,
-                color=looks[method].colour,
-                label=short(method),
-                elinewidth=1.1,
-                mec=SURFACE,
-                mew=0.6,
-                ms=6.5,
-            )
+            _marks(ax, method, looks[method], (n + 0.5) / len(methods), value, (value - low, high - value))
         _class_axis(ax, drawn)
         ax.set(xlim=(-2, 102), xlabel="Recall, % of the class's test samples")
         legend(ax, len(methods))
@@ -104,20 +92,9 @@ def labels(summary: Summary, looks: Mapping[str, Look]) -> Plot:
     methods = [one.method for one in drawn[0].figures]
     with axes(_height(len(drawn), each=0.16 + 0.09 * len(methods))) as (figure, ax):
         for n, method in enumerate(methods):
-            shift = 0.62 * ((n + 0.5) / len(methods) - 0.5)
             found = [one.figures[n].balanced_accuracy for one in drawn]
-            ax.errorbar(
-                [100 * cell.mean for cell in found],
-                np.arange(len(drawn)) - shift,
-                xerr=[100 * np.nan_to_num(cell.sd) for cell in found],
-                fmt=looks[method].marker,
-                color=looks[method].colour,
-                label=short(method),
-                elinewidth=1.1,
-                mec=SURFACE,
-                mew=0.6,
-                ms=6.5,
-            )
+            mean, sd = (np.array([100 * getattr(one, key) for one in found]) for key in ("mean", "sd"))
+            _marks(ax, method, looks[method], (n + 0.5) / len(methods), mean, np.nan_to_num(sd))
         _class_axis(ax, drawn)
         ax.axvline(50, color=MUTED, linewidth=0.9)  # of any answer that does not look at the sample
         ax.set_xlabel("Balanced accuracy, % (bars: standard deviation between runs)")
@@ -216,6 +193,22 @@ def _class_axis(ax: Axes, drawn: Sequence[ClassRow]) -> None:
     ax.set_yticks(range(len(drawn)), [short(one.name, 18) for one in drawn], color=INK)
     ax.grid(visible=False, axis="y")
     ax.spines["left"].set_visible(False)
+
+
+def _marks(ax: Axes, method: str, look: Look, place: float, value: np.ndarray, error: Any) -> None:
+    """One method's mark in every row; ``place`` in 0..1 says where, from the row's top to its bottom."""
+    ax.errorbar(
+        value,
+        np.arange(len(value)) - 0.62 * (place - 0.5),
+        xerr=error,
+        fmt=look.marker,
+        color=look.colour,
+        label=short(method),
+        elinewidth=1.1,
+        mec=SURFACE,
+        mew=0.6,
+        ms=6.5,
+    )
 
 
 def _rest(ordered: Sequence[ClassRow]) -> str:
