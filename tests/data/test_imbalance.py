@@ -130,7 +130,7 @@ def test_samples_are_drawn_evenly() -> None:
         ("stepp", {}, "unknown imbalance 'stepp'. Did you mean 'step'"),
         ("step", {"ration": 3}, "unknown parameter of step 'ration'. Did you mean 'ratio'"),
         ("step", {"ratio": 0.5}, "ratio must be a finite number of at least 1"),
-        ("step", {"ratio": "big"}, "step: a parameter is of the wrong kind"),
+        ("step", {"ratio": "big"}, "ratio must be a finite number of at least 1, got 'big'"),
         ("step", {"fraction": 2}, "fraction must lie between 0 and 1"),
         ("longtail", {"order": "givn"}, "unknown order 'givn'. Did you mean 'given'"),
         ("powers", {"largest": 0}, "largest must be"),

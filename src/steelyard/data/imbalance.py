@@ -52,10 +52,7 @@ def imbalance(
         for name in params:
             one_of(f"parameter of {kind}", name, [p.name for p in known if p.kind is p.KEYWORD_ONLY])
     there = np.bincount(target[rows], minlength=len(classes))
-    try:
-        wanted = maker(there, classes, rng, **params)
-    except TypeError:
-        raise InputError(f"{kind}: a parameter is of the wrong kind: {params}.") from None
+    wanted = maker(there, classes, rng, **params)
     keep = np.minimum(there, np.maximum(wanted, 1))
     kept = [rng.permutation(rows[target[rows] == c])[:number] for c, number in enumerate(keep)]
     return np.sort(np.concatenate(kept))
