@@ -92,7 +92,13 @@ class WeightedSVM(Refit):
         """As :class:`Refit`."""
         from sklearn.svm import LinearSVC  # noqa: PLC0415 - as above
 
-        machine = LinearSVC(C=self.cost, class_weight="balanced", max_iter=10_000, random_state=seed)
+        machine = LinearSVC(
+            C=self.cost,
+            class_weight="balanced",
+            tol=1e-3,  # liblinear scales it by the rare class's share: a tenth of it can take minutes
+            max_iter=10_000,
+            random_state=seed,
+        )
         return _learned(machine, features, target, num_classes)
 
 
