@@ -1,13 +1,7 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,6 +17,9 @@ from steelyard.losses import CriticalCrossEntropy
 from steelyard.recipe import Recipe
 from steelyard.testing import check_constraint
 from steelyard.training import NotFiniteError, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FORMS = [
     ("positive", "sum"),
@@ -233,21 +230,10 @@ def test_raises_the_lowest_positive_above_the_rest() -> None:
     assert score[:2].min() > score[2:].max() + 0.99
 
 
-def test_two_ranks_take_the_steps_of_the_joint_batch(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("joint_batch.py")
-    local = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, script, str(rank), str(tmp_path / "store")], stdout=subprocess.PIPE, env=local
-        )
-        for rank in range(2)
-    ]
-    found = [json.loads(rank.communicate(timeout=60)[0]) for rank in ranks]
-    spec = importlib.util.spec_from_file_location("joint_batch", script)
-    assert spec is not None
-    assert spec.loader is not None
-    joint_batch = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(joint_batch)
+def test_two_ranks_take_the_steps_of_the_joint_batch(
+    on_two_ranks: Callable[..., tuple[Any, list[Any]]],
+) -> None:
+    joint_batch, found = on_two_ranks("joint_batch.py")
     wanted = joint_batch.steps(slice(None), parallel=False)
     assert any(wanted["multiplier"])
     for rank in found:

@@ -1,12 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,6 +17,9 @@ from steelyard.losses import CriticalCrossEntropy
 from steelyard.recipe import Recipe
 from steelyard.testing import check_constraint
 from steelyard.training import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SAMPLES = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=1, max_size=25)
 
@@ -169,27 +166,11 @@ def test_pixels_are_samples() -> None:
     torch.testing.assert_close(dense, flat)
 
 
-def test_two_processes_are_one_batch(tmp_path: Path) -> None:
-    script = Path(__file__).parent / "joint_batch.py"
-    spec = importlib.util.spec_from_file_location("joint_batch", script)
-    assert spec is not None
-    assert spec.loader is not None
-    joint: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(joint)
+def test_two_processes_are_one_batch(on_two_ranks: Callable[..., tuple[Any, list[Any]]]) -> None:
+    joint, found = on_two_ranks("joint_batch.py", "fpr")
     alone = joint.steps(slice(0, 10), parallel=False, kind="fpr")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, script, str(rank), str(tmp_path / "store"), "fpr"],
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        for rank in range(2)
-    ]
-    for rank in ranks:
-        said, _ = rank.communicate(timeout=120)
-        assert rank.returncode == 0
-        for name, values in json.loads(said).items():
+    for said in found:
+        for name, values in said.items():
             assert values == pytest.approx(alone[name], rel=1e-9), name
 
 

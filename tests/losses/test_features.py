@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import json
-import os
 import pickle
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,6 +15,9 @@ from steelyard import InputError, Objective, catalog
 from steelyard.functional import cross_entropy, nearest_centers, widest_ranges
 from steelyard.losses import CenterLoss, CostSensitive, FeatureLoss, RangeLoss, TwoScaleSeparation
 from steelyard.models import Classifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 X = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 0, 2, 1, 0, 2])
@@ -188,21 +186,10 @@ def test_confusion_and_separability_shape_the_target() -> None:
     np.testing.assert_allclose(loss.aim(), bell, rtol=1e-6)
 
 
-def test_two_ranks_learn_centers_and_costs_from_the_joint_batch(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("joint_batch.py")
-    local = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, script, str(rank), tmp_path / "store"], stdout=subprocess.PIPE, env=local
-        )
-        for rank in range(2)
-    ]
-    found = [json.loads(rank.communicate(timeout=60)[0]) for rank in ranks]
-    spec = importlib.util.spec_from_file_location("joint_batch", script)
-    assert spec is not None
-    assert spec.loader is not None
-    joint_batch = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(joint_batch)
+def test_two_ranks_learn_centers_and_costs_from_the_joint_batch(
+    on_two_ranks: Callable[..., tuple[Any, list[Any]]],
+) -> None:
+    joint_batch, found = on_two_ranks("joint_batch.py")
     alone = joint_batch.state(slice(None))
     assert len(set(alone["costs"])) > 3
     for one in found:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,6 +16,9 @@ from torch import Tensor, nn
 
 from steelyard import LOW, InputError, Objective, UncertaintyMargin, losses, models, testing
 from steelyard.uncertainty import stochastic_logits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 N, L, EPOCHS = 24, 3, 20  # phases: 8 plain, 7 of sides, 5 of samples
 FIRST, LAST = 8, 15
@@ -317,21 +314,8 @@ def test_a_users_own_loss_of_labels_says_so() -> None:
     assert model.head.weight.grad is not None
 
 
-def test_two_ranks_measure_the_joint_training_set(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("joint_margins.py")
-    local = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, script, str(rank), tmp_path / "store"], stdout=subprocess.PIPE, env=local
-        )
-        for rank in range(2)
-    ]
-    found = [json.loads(rank.communicate(timeout=60)[0]) for rank in ranks]
-    spec = importlib.util.spec_from_file_location("joint_margins", script)
-    assert spec is not None
-    assert spec.loader is not None
-    joint = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(joint)
+def test_two_ranks_measure_the_joint_training_set(on_two_ranks: Callable[..., tuple[Any, list[Any]]]) -> None:
+    joint, found = on_two_ranks("joint_margins.py")
     for kind in ("classes", "labels"):
         alone = joint.state(slice(None), kind)
         assert max(alone["margin"]) == pytest.approx(3)

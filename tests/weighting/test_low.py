@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +11,9 @@ from steelyard import InputError
 from steelyard.functional import cross_entropy
 from steelyard.records import Signal
 from steelyard.weighting import LOWWeighting, Weighting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def signal(grad_sq_norm: Tensor | None) -> Signal:
@@ -57,21 +55,10 @@ def test_bad_settings_are_refused() -> None:
         Weighting()(signal(None))
 
 
-def test_two_ranks_take_the_step_of_the_joint_batch(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("joint_batch.py")
-    command = [sys.executable, str(script)]
-    local = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen([*command, str(rank), str(tmp_path / "store")], stdout=subprocess.PIPE, env=local)
-        for rank in range(2)
-    ]
-    first, second = (json.loads(rank.communicate(timeout=60)[0]) for rank in ranks)
-
-    spec = importlib.util.spec_from_file_location("joint_batch", script)
-    assert spec is not None
-    assert spec.loader is not None
-    joint_batch = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(joint_batch)
+def test_two_ranks_take_the_step_of_the_joint_batch(
+    on_two_ranks: Callable[..., tuple[Any, list[Any]]],
+) -> None:
+    joint_batch, (first, second) = on_two_ranks("joint_batch.py")
     for kind in joint_batch.OBJECTIVES:
         gradient, weight = joint_batch.step(slice(None), kind, parallel=False)
         np.testing.assert_allclose(first[kind][0], gradient, rtol=0, atol=1e-12)
