@@ -10,11 +10,13 @@ import numpy as np
 
 from steelyard.metrics import (
     cohens_d_paired,
-    corrected_resampled_t_test,
     delong_test,
+    difference_interval,
+    difference_p_value,
     holm,
     mcnemar_test,
-    wilcoxon_test,
+    mean_interval,
+    runs_needed,
 )
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from steelyard.metrics import Interval
     from steelyard.report.evidence import Evidence, Key, Scored
     from steelyard.report.resample import Resampled
 
@@ -30,7 +33,11 @@ ALPHA = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``method`` minus ``baseline`` in one measure, averaged over the runs that both finished."""
+    """``method`` minus ``baseline`` in one measure, averaged over the runs that both finished.
+
+    ``low``, ``high`` and ``p_value`` cover both another training and other test samples. The corrected ones
+    allow for the number of methods (Holm): the interval leaves zero out exactly where ``p_holm`` is below 0.05.
+    """
 
     measure: str
     method: str
@@ -38,35 +45,44 @@ class Comparison:
     value: float  # the method's mean over the paired runs
     baseline_value: float
     difference: float
-    low: float  # bounds of the 95 % interval over test samples
+    low: float  # bounds of the 95 % interval; NaN for one run
     high: float
-    p_value: float  # two-sided, over test samples
-    p_holm: float  # corrected for the number of methods
+    p_value: float  # two-sided
+    corrected_low: float
+    corrected_high: float
+    p_holm: float
+    samples_low: float  # 95 % over test samples alone: the trained models as they are
+    samples_high: float
+    runs_low: float  # 95 % over runs alone: the test samples as they are
+    runs_high: float
     runs: int  # paired by seed and fold
     same_side: int  # runs whose difference has the sign of the mean
     effect_size: float  # mean difference over its standard deviation between runs; NaN for one run
-    p_runs: float  # corrected resampled t-test over runs
-    p_signed_rank: float  # Wilcoxon's test over runs
+    runs_needed: int | None  # to show such a difference, by its spread; None if more runs cannot
     p_each: tuple[float, ...]  # per run: DeLong's test for AUC, McNemar's for accuracy, else empty
 
     @property
     def shown(self) -> bool:
-        """Whether the difference stands against the choice of test samples, after Holm's correction."""
+        """Whether the difference stands, after Holm's correction."""
         return self.p_holm < ALPHA
 
 
 def against_baseline(
     evidence: Evidence, resampled: Mapping[str, Mapping[Key, Resampled]], measures: Sequence[str]
 ) -> tuple[Comparison, ...]:
-    """Compare every finished method with the baseline in each of ``measures``; empty without a baseline."""
+    """Compare every method, and every row made after training, with the baseline; empty without one.
+
+    A row made after training that has the figures of its method in every run is left out: it decides alike.
+    """
+    baseline = evidence.baseline
     found: list[Comparison] = []
     for measure in measures:
-        family = [
-            _compare(evidence, resampled, measure, name, evidence.baseline)
-            for name in evidence.finished
-            if name != evidence.baseline and set(resampled[name]) & set(resampled.get(evidence.baseline, {}))
+        names = [
+            name
+            for name, runs in evidence.judged.items()
+            if name != baseline and not _as_trained(resampled, name, runs, measure)
         ]
-        found += _with_holm(family)
+        found += _family(evidence, resampled, measure, [(name, baseline) for name in names])
     return tuple(found)
 
 
@@ -77,106 +93,141 @@ def against_controls(
     pairs: Sequence[tuple[str, str]],
 ) -> tuple[Comparison, ...]:
     """Compare the methods of ``pairs`` in each of ``measures``; those without a common run are left out."""
-    there = [(method, other) for method, other in pairs if set(resampled[method]) & set(resampled[other])]
-    found: list[Comparison] = []
-    for measure in measures:
-        found += _with_holm([_compare(evidence, resampled, measure, *pair) for pair in there])
-    return tuple(found)
+    return tuple(one for measure in measures for one in _family(evidence, resampled, measure, pairs))
 
 
-def tied_with_best(evidence: Evidence, measure: str, best: str) -> set[str]:
-    """Methods whose runs a paired test cannot tell from those of ``best``, after Holm's correction.
+def tied_with_best(
+    resampled: Mapping[str, Mapping[Key, Resampled]], measure: str, names: Sequence[str], best: str
+) -> set[str]:
+    """Which of ``names`` are not shown to differ from ``best``, after Holm's correction.
 
-    Empty where fewer than two runs are paired: then nothing can be said.
+    Empty where fewer than two runs are paired, and for measures that are not resampled: then nothing is known.
     """
-    names, p_values = [], []
-    for name in evidence.finished:
-        pairs = _pairs(evidence, measure, name, best)
-        if name != best and len(pairs) > 1:
-            names.append(name)
-            p_values.append(_p_over_runs(evidence, pairs))
+    pairs = [(name, _paired(resampled, measure, name, best)) for name in names if name != best]
+    tested = [(name, one) for name, one in pairs if one is not None and len(one.differences) > 1]
+    corrected = holm([difference_p_value(one.differences, one.replicates) for _, one in tested])
+    return {name for (name, _), p in zip(tested, corrected, strict=True) if p >= ALPHA}
+
+
+@dataclass(frozen=True, slots=True)
+class _Paired:
+    """The runs that two methods share, in one measure."""
+
+    keys: list[Key]
+    values: NDArray[np.float64]  # (R, 2) of the one and of the other
+    replicates: NDArray[np.float64]  # (B,) of their mean difference, over test samples
+
+    @property
+    def differences(self) -> NDArray[np.float64]:
+        return np.asarray(self.values[:, 0] - self.values[:, 1])
+
+
+def _paired(
+    resampled: Mapping[str, Mapping[Key, Resampled]], measure: str, method: str, other: str
+) -> _Paired | None:
+    """None where no run of both has the measure."""
+    ours, theirs = resampled.get(method, {}), resampled.get(other, {})
+    keys = [key for key in sorted(set(ours) & set(theirs)) if measure in ours[key].plain]
+    if not keys:
+        return None
+    values = np.array([[side[key].plain[measure] for side in (ours, theirs)] for key in keys])
+    replicates = [ours[key].resampled[measure] - theirs[key].resampled[measure] for key in keys]
+    return _Paired(keys, values, np.mean(replicates, axis=0))
+
+
+def _as_trained(
+    resampled: Mapping[str, Mapping[Key, Resampled]], name: str, runs: Sequence[Scored], measure: str
+) -> bool:
+    """Whether a row made after training has the figures of its method in every run."""
+    method = str(runs[0].stored.run.method)
+    pair = None if name == method else _paired(resampled, measure, name, method)
+    return pair is not None and not pair.differences.any()
+
+
+def _family(
+    evidence: Evidence,
+    resampled: Mapping[str, Mapping[Key, Resampled]],
+    measure: str,
+    pairs: Sequence[tuple[str, str]],
+) -> list[Comparison]:
+    """The comparisons of ``pairs`` in one measure, corrected for their number."""
+    there = [(*pair, found) for pair in pairs if (found := _paired(resampled, measure, *pair)) is not None]
+    p_values = [difference_p_value(found.differences, found.replicates) for *_, found in there]
+    levels = holm_levels(p_values, ALPHA)
     corrected = holm(p_values)
-    return {name for name, p in zip(names, corrected, strict=True) if not p < ALPHA}
+    return [
+        _compare(evidence, measure, method, other, found, p, float(p_holm), level)
+        for (method, other, found), p, p_holm, level in zip(there, p_values, corrected, levels, strict=True)
+    ]
 
 
-def percentiles(resampled: NDArray[np.float64]) -> tuple[float, float, float]:
-    """95 % interval of a difference from its resamples, and the two-sided p-value that goes with it.
+def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
+    """The confidence at which each interval leaves zero out exactly where Holm's procedure rejects.
 
-    Plain percentiles: for a rate at a high sensitivity, which hangs on the few lowest positives, they hold
-    the true difference more often than normal, pivotal or bias-corrected intervals (measured on Gaussian
-    scores). The p-value is twice the share of resamples on the rarer side of 0, and never below 2 / (B + 1).
+    The smallest of m p-values is held against ``alpha / m``, the next against ``alpha / (m - 1)``, until one
+    is not rejected; all others are held against the same.
 
-    >>> low, high, p = percentiles(np.linspace(-1.0, 3.0, 999))
-    >>> round(low, 2), round(high, 2), round(p, 2)
-    (-0.9, 2.9, 0.5)
+    >>> [round(1 - level, 4) for level in holm_levels([0.001, 0.04, 0.03], alpha=0.05)]
+    [0.0167, 0.025, 0.025]
     """
-    if not resampled.size:
-        return math.nan, math.nan, math.nan
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    rarer = min((resampled <= 0).sum(), (resampled >= 0).sum())
-    return float(low), float(high), float(min(1.0, 2 * (rarer + 1) / (resampled.size + 1)))
+    made = [p for p in sorted(p_values) if not math.isnan(p)]
+    tests = len(made)
+    rejected = next((k for k, p in enumerate(made) if p * (tests - k) >= alpha), tests)
+    place = {p: min(made.index(p), rejected) for p in made}
+    return [1 - alpha / max(tests - place.get(p, 0), 1) for p in p_values]
 
 
 def _compare(
     evidence: Evidence,
-    resampled: Mapping[str, Mapping[Key, Resampled]],
     measure: str,
     method: str,
     baseline: str,
+    pair: _Paired,
+    p_value: float,
+    p_holm: float,
+    level: float,
 ) -> Comparison:
-    ours, theirs = resampled[method], resampled[baseline]
-    keys = sorted(set(ours) & set(theirs))
-    value = float(np.mean([ours[key].plain[measure] for key in keys]))
-    baseline_value = float(np.mean([theirs[key].plain[measure] for key in keys]))
-    spread = np.mean([ours[key].resampled[measure] - theirs[key].resampled[measure] for key in keys], axis=0)
-    low, high, p_value = percentiles(spread[np.isfinite(spread)])
-    pairs = np.array([[ours[key].plain[measure], theirs[key].plain[measure]] for key in keys])
-    change = pairs[:, 0] - pairs[:, 1]
-    several = len(keys) > 1
+    change, several = pair.differences, len(pair.keys) > 1
+    value, other = (float(mean) for mean in pair.values.mean(axis=0))
+    both = _possible(measure, difference_interval(change, pair.replicates))
+    corrected = _possible(measure, difference_interval(change, pair.replicates, level))
+    known = pair.replicates[np.isfinite(pair.replicates)]
+    samples = np.quantile(known, [0.025, 0.975]) if known.size else [math.nan] * 2
+    runs = _possible(measure, mean_interval(change))
     return Comparison(
         measure=measure,
         method=method,
         baseline=baseline,
         value=value,
-        baseline_value=baseline_value,
-        difference=value - baseline_value,
-        low=low,
-        high=high,
+        baseline_value=other,
+        difference=value - other,
+        low=both.low,
+        high=both.high,
         p_value=p_value,
-        p_holm=math.nan,
-        runs=len(keys),
-        same_side=int((np.sign(change) == np.sign(value - baseline_value)).sum()),
-        effect_size=cohens_d_paired(pairs[:, 0], pairs[:, 1]) if several else math.nan,
-        p_runs=_p_over_runs(evidence, pairs) if several else math.nan,
-        p_signed_rank=wilcoxon_test(pairs[:, 0], pairs[:, 1]).p_value if several else math.nan,
-        p_each=tuple(_per_run(evidence, measure, method, baseline, keys)),
+        corrected_low=corrected.low,
+        corrected_high=corrected.high,
+        p_holm=p_holm,
+        samples_low=float(samples[0]),
+        samples_high=float(samples[1]),
+        runs_low=runs.low,
+        runs_high=runs.high,
+        runs=len(pair.keys),
+        same_side=int((np.sign(change) == np.sign(value - other)).sum()),
+        effect_size=cohens_d_paired(pair.values[:, 0], pair.values[:, 1]) if several else math.nan,
+        runs_needed=runs_needed(change, pair.replicates, level=level) if several else None,
+        p_each=tuple(_per_run(evidence, measure, method, baseline, pair.keys)),
     )
 
 
-def _with_holm(family: list[Comparison]) -> list[Comparison]:
-    corrected = holm([one.p_value for one in family])
-    return [replace(one, p_holm=float(p)) for one, p in zip(family, corrected, strict=True)]
-
-
-def _pairs(evidence: Evidence, measure: str, a: str, b: str) -> NDArray[np.float64]:
-    """(n, 2) figures of the runs that both methods finished."""
-    ours, theirs = (evidence.figures.get(name, {}).get(measure, {}) for name in (a, b))
-    pairs = [(ours[key], theirs[key]) for key in sorted(set(ours) & set(theirs))]
-    found = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-    return found[np.isfinite(found).all(axis=1)]
-
-
-def _p_over_runs(evidence: Evidence, pairs: NDArray[np.float64]) -> float:
-    facts = next(iter(evidence.finished.values()))[0].facts
-    train, test = (
-        facts["samples"][part] if "samples" in facts else sum(facts["counts"][part])
-        for part in ("train", "test")
-    )
-    return corrected_resampled_t_test(pairs[:, 0], pairs[:, 1], test / (train + test)).p_value
+def _possible(measure: str, found: Interval) -> Interval:
+    """Bounds that a difference can have: every measure but a cost lies between 0 and 1."""
+    if measure == "expected_cost":
+        return found
+    return replace(found, low=max(found.low, -1.0), high=min(found.high, 1.0))
 
 
 def _per_run(evidence: Evidence, measure: str, method: str, baseline: str, keys: list[Key]) -> list[float]:
-    ours, theirs = ({run.key: run for run in evidence.methods[name]} for name in (method, baseline))
+    ours, theirs = ({run.key: run for run in evidence.judged[name]} for name in (method, baseline))
     both = [(ours[key], theirs[key]) for key in keys]
     if measure == "auc":
         return [delong_test(a.positive, a.score, b.score).p_value for a, b in both if _same(a, b)]

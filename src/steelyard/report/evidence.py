@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,17 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steelyard._checks import InputError
-from steelyard.metrics import critical_score, threshold_at_tpr
+from steelyard.metrics import auc, decide_critical
+from steelyard.studies.decisions import Scores
+from steelyard.studies.outcomes import outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from steelyard.records import Predictions
+    from steelyard.studies.decisions import Thresholds
+    from steelyard.studies.outcomes import Outcome
     from steelyard.studies.store import Store, StoredRun
 
+NEAR_CHANCE = 0.05  # of an AUC of 0.5, within which a model tells the critical classes from no others
+
 Key = tuple[int, ...]  # seed and fold, and member in ensembles: what pairs the runs of two methods
+Figures = Mapping[str, Mapping[str, Mapping[Key, float]]]  # method, measure, run -> value
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,26 @@ class Scored:
     test: Predictions
     positive: NDArray[np.bool_]  # (N,) test samples of a critical class; all False without one
     score: NDArray[np.float64]  # (N,) log-odds of the critical classes against the rest
-    threshold: float  # of the score, chosen on validation for the wanted sensitivity; NaN without one
+    thresholds: Thresholds | None  # of the score, chosen on held-out samples; None without such
+    critical: tuple[int, ...]
+
+    @cached_property
+    def decision(self) -> NDArray[np.int64]:
+        """(N,) decided class: critical from the threshold in use on; without one the most probable class."""
+        if self.thresholds is None:
+            return self.test.decision
+        return decide_critical(self.test.logits, self.critical, self.thresholds.value)
+
+    @cached_property
+    def degenerate(self) -> str:
+        """How the model shows that it learned nothing; empty where it does not."""
+        if not self.test.multilabel and len(np.unique(self.test.decision)) == 1:
+            return "decides for one class whatever the sample"
+        if self.positive.any() and not self.positive.all():
+            area = auc(self.positive, self.score)
+            if abs(area - 0.5) < NEAR_CHANCE:
+                return f"has an AUC of {area:.2f}, near the 0.5 of guessing"
+        return ""
 
     @property
     def key(self) -> Key:
@@ -57,8 +83,10 @@ class Evidence:
     store: Store
     facts: Mapping[str, Any]
     methods: Mapping[str, tuple[Scored, ...]]  # in the study's order; empty where every run failed
+    derived: Mapping[str, tuple[Scored, ...]]  # rows made after training from the same predictions
     failed: tuple[StoredRun, ...]
-    figures: Mapping[str, Mapping[str, Mapping[Key, float]]]  # method, measure, run -> value on test
+    figures: Figures  # on test samples
+    validation: Figures  # on validation samples
     group: NDArray[np.int64] | None  # (rows of the data set,)
 
     @property
@@ -83,19 +111,49 @@ class Evidence:
 
     @property
     def deciding(self) -> str:
-        """The measure that decides: false alarms where a class is critical, else balanced accuracy."""
-        return "fpr_at_tpr" if self.critical else "balanced_accuracy"
+        """The measure that decides: cost or false alarms where a class is critical, else balanced accuracy."""
+        if not self.critical:
+            return "balanced_accuracy"
+        return "expected_cost" if self.store.study.cost is not None else "fpr_at_tpr"
+
+    @property
+    def added(self) -> dict[str, str]:
+        """Methods that nobody asked for, and why they are there."""
+        return dict(self.facts.get("added", {}))
+
+    @property
+    def candidates(self) -> dict[str, tuple[Scored, ...]]:
+        """What may be chosen: the methods asked for, the baseline, and the rows made of them after training."""
+        asked = [name for name in self.methods if name == self.baseline or name not in self.added]
+        return {
+            name: runs
+            for name, runs in self.judged.items()
+            if any(str(run.stored.run.method) in asked for run in runs)
+        }
+
+    @property
+    def chosen(self) -> str | None:
+        """The candidate with the best mean of the deciding measure on validation samples; None without such."""
+        return self._best(self.validation, self.candidates)
 
     @property
     def leader(self) -> str | None:
-        """The trained method with the best mean of the deciding measure; None before one has finished."""
+        """The method, trained or made after training, that looks best on the test samples."""
+        return self._best(self.figures, self.candidates)
+
+    def _best(self, figures: Figures, names: Iterable[str]) -> str | None:
         means = {}
-        for name in self.finished:
-            values = list(self.figures.get(name, {}).get(self.deciding, {}).values())
+        for name in names:
+            values = list(figures.get(name, {}).get(self.deciding, {}).values())
             if values and math.isfinite(np.mean(values)):
                 means[name] = float(np.mean(values))
-        best = min if self.critical else max
+        best = max if self.deciding == "balanced_accuracy" else min
         return best(means, key=means.__getitem__) if means else None
+
+    @property
+    def judged(self) -> dict[str, tuple[Scored, ...]]:
+        """The finished methods and the rows made after training."""
+        return {name: runs for name, runs in (*self.methods.items(), *self.derived.items()) if runs}
 
     @property
     def finished(self) -> dict[str, tuple[Scored, ...]]:
@@ -116,44 +174,43 @@ def read(store: Store) -> Evidence:
         raise InputError(
             f"{missing} is missing; run the comparison again, it goes on where it stood."
         ) from None
-    runs = store.runs()
     methods: dict[str, list[Scored]] = {str(method): [] for method in store.study.methods}
-    for stored in runs:
-        if stored.failure is None:
-            methods[str(stored.run.method)].append(_scored(stored, facts["critical"], store))
+    derived: dict[str, list[Scored]] = {}
+    for outcome in outcomes(store):
+        if outcome.trained:
+            methods[outcome.name].append(_scored(outcome, facts["critical"]))
+        elif outcome.derived:
+            derived.setdefault(outcome.name, []).append(_scored(outcome, facts["critical"]))
     return Evidence(
         store=store,
         facts=facts,
         methods={name: tuple(found) for name, found in methods.items()},
-        failed=tuple(stored for stored in runs if stored.failure is not None),
-        figures=figures,
+        derived={name: tuple(found) for name, found in derived.items()},
+        failed=tuple(stored for stored in store.runs() if stored.failure is not None),
+        figures=figures.get("test", {}),
+        validation=figures.get("val", {}),
         group=store.groups(),
     )
 
 
-def _figures(store: Store) -> dict[str, dict[str, dict[Key, float]]]:
-    found: dict[str, dict[str, dict[Key, float]]] = defaultdict(lambda: defaultdict(dict))
+def _figures(store: Store) -> dict[str, Figures]:
+    """Figures by part."""
+    found: dict[str, Any] = {}
     for row in store.results():
-        if row["split"] == "test":
-            value = float(row["value"]) if row["value"] else math.nan
-            found[row["method"]][row["metric"]][_key(row)] = value
-    return {method: dict(measures) for method, measures in found.items()}
+        value = float(row["value"]) if row["value"] else math.nan
+        measures = found.setdefault(row["split"], {}).setdefault(row["method"], {})
+        measures.setdefault(row["metric"], {})[_key(row)] = value
+    return found
 
 
 def _key(row: Mapping[str, str]) -> Key:
     return tuple(int(row[name]) for name in ("seed", "fold", "member") if row.get(name))
 
 
-def _scored(stored: StoredRun, critical: list[int], store: Store) -> Scored:
-    test = stored.predictions("test").in_order()
+def _scored(outcome: Outcome, critical: list[int]) -> Scored:
+    test = outcome.held_out["test"]
     if not critical:
         nothing = np.zeros(len(test.target))
-        return Scored(stored, test, nothing.astype(bool), nothing, math.nan)
-    threshold = math.nan
-    if "val" in store.study.parts:
-        val = stored.predictions("val")
-        found = np.isin(val.target, critical)
-        threshold = threshold_at_tpr(found, critical_score(val.logits, critical), store.study.at_tpr)
-    positive = np.isin(test.target, critical)
-    score = np.asarray(critical_score(test.logits, critical), dtype=np.float64)
-    return Scored(stored, test, positive, score, threshold)
+        return Scored(outcome.stored, test, nothing.astype(bool), nothing, None, ())
+    scores = Scores.of(test, critical)
+    return Scored(outcome.stored, test, scores.positive, scores.score, outcome.thresholds, tuple(critical))

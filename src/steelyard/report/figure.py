@@ -94,6 +94,17 @@ class Look:
         return DASHES[self.place % len(DASHES)]
 
 
+class _AfterTraining(Look):
+    """How rows made after training are drawn: in the colour of the text."""
+
+    @property
+    def colour(self) -> str:
+        return INK
+
+
+AFTER_TRAINING = _AfterTraining(0)
+
+
 @contextmanager
 def axes(height: float = 3.5, width: float = WIDTH) -> Iterator[tuple[Figure, Axes]]:
     """A figure of one pair of axes in the page's style."""

@@ -81,12 +81,12 @@ def wanted(store: Store) -> NDArray[np.int64]:
 
 def galleries(evidence: Evidence) -> list[Gallery]:
     """Every gallery that the runs can fill."""
-    leader = evidence.leader
-    if leader is None or evidence.multilabel:  # they show one true and one decided class of a sample
+    best = evidence.chosen or evidence.leader
+    if best is None or evidence.multilabel:  # they show one true and one decided class of a sample
         return []
-    found = [_sure_and_wrong(evidence, leader)]
-    if evidence.baseline in evidence.finished and leader != evidence.baseline:
-        found.append(_disagreements(evidence, leader))
+    found = [_sure_and_wrong(evidence, best)]
+    if evidence.baseline in evidence.finished and best != evidence.baseline:
+        found.append(_disagreements(evidence, best))
     found += [_weights(evidence, name, runs) for name, runs in evidence.finished.items()]
     return [one for one in found if any(strip.tiles for strip in one.strips)]
 
@@ -101,8 +101,8 @@ def pictures(store: Store) -> dict[int, tuple[str, str]]:
 
 
 def _sure_and_wrong(evidence: Evidence, method: str) -> Gallery:
-    row, target, probability = _average(evidence.methods[method])
-    decided, sure = probability.argmax(axis=1), probability.max(axis=1)
+    row, target, probability, decided = _average(evidence.judged[method])
+    sure = probability[np.arange(len(row)), decided]
     strips = []
     for c in _rarest(evidence):
         wrong = np.flatnonzero((target == c) & (decided != c))
@@ -122,21 +122,22 @@ def _sure_and_wrong(evidence: Evidence, method: str) -> Gallery:
 
 
 def _disagreements(evidence: Evidence, method: str) -> Gallery:
-    ours, theirs = (_average(evidence.methods[name]) for name in (method, evidence.baseline))
+    ours, theirs = (_average(evidence.judged[name]) for name in (method, evidence.baseline))
     row, mine, other = np.intersect1d(ours[0], theirs[0], return_indices=True)
-    target, a, b = ours[1][mine], ours[2][mine], theirs[2][other]
+    target, change = ours[1][mine], ours[2][mine] - theirs[2][other]
+    a, b = ours[3][mine], theirs[3][other]
     strips = []
-    for better, worse, winner, loser in (
-        (a, b, method, evidence.baseline),
-        (b, a, evidence.baseline, method),
+    for sign, better, worse, winner, loser in (
+        (1, a, b, method, evidence.baseline),
+        (-1, b, a, evidence.baseline, method),
     ):
-        gain = (better - worse)[np.arange(len(target)), target]
-        apart = np.flatnonzero((better.argmax(axis=1) == target) & (worse.argmax(axis=1) != target))
+        gain = sign * change[np.arange(len(target)), target]
+        apart = np.flatnonzero((better == target) & (worse != target))
         chosen = apart[np.argsort(-gain[apart], kind="stable")][:PER_ROW]
         tiles = [
             Tile(
                 int(row[i]),
-                f"{evidence.classes[target[i]]}; the other says {evidence.classes[worse[i].argmax()]}",
+                f"{evidence.classes[target[i]]}; the other says {evidence.classes[worse[i]]}",
             )
             for i in chosen
         ]
@@ -197,14 +198,20 @@ def _rarest(evidence: Evidence) -> list[int]:
     return sorted(range(len(evidence.classes)), key=lambda c: sizes[c])[:MOST_CLASSES]
 
 
-def _average(runs: Sequence[Scored]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Rows, classes and mean probabilities of all test samples of ``runs``."""
+def _average(
+    runs: Sequence[Scored],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Rows, classes, mean probabilities and commonest decisions of all test samples of ``runs``."""
     index = np.concatenate([run.test.index for run in runs])
     row, first, place = np.unique(index, return_index=True, return_inverse=True)
     target = np.concatenate([run.test.target for run in runs])[first]
     total = np.zeros((len(row), runs[0].test.logits.shape[1]))
+    votes = np.zeros(total.shape)
     np.add.at(total, place, np.concatenate([run.test.probability for run in runs]))
-    return row, target, total / np.bincount(place)[:, None]
+    np.add.at(votes, (place, np.concatenate([run.decision for run in runs])), 1)
+    probability = total / np.bincount(place)[:, None]
+    decided = (votes + 0.5 * probability).argmax(axis=1)  # of equal votes the more probable class
+    return row, target, probability, decided
 
 
 def _address(image: NDArray[np.uint8]) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from steelyard.metrics import smallest_wilcoxon_p
-from steelyard.report.comparison import ALPHA
 from steelyard.report.measures import called, count, joined, p_phrase, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from steelyard.report.comparison import Comparison
     from steelyard.report.measures import Measure
@@ -18,26 +15,24 @@ if TYPE_CHECKING:
 
 
 def headline(summary: Summary) -> str:
-    """One sentence or two: the best method against the baseline in the deciding measure."""
-    rows = {row.method: row for row in summary.methods if row.trained and row.runs}
-    if not rows:
+    """Two sentences or three: the method that validation chose, against the baseline, on the test samples."""
+    rows = {row.method: row for row in summary.methods if row.runs}
+    if not any(row.trained for row in rows.values()):
         return "No run has finished, so there is nothing to compare."
     if summary.baseline not in rows:
         return f"The baseline {summary.baseline} has no finished run, so no method is compared with it."
-    best = lead_comparison(summary)
-    if best is None:
-        return _alone(summary, rows[summary.baseline])
-    better = best.difference > 0 if summary.deciding.better == "higher" else best.difference < 0
-    return _against(summary, best, better=better)
+    return f"{_learned_nothing(summary)}{_answer(summary, rows)}"
 
 
 def details(summary: Summary) -> Iterator[str]:
     """What qualifies the headline: training again, the operating point, few samples, missing runs."""
     best = lead_comparison(summary)
     if best is not None:
-        yield _over_runs(best)
+        yield _over_runs(summary, best)
+    yield from _best_on_test(summary)
     yield from _operating_point(summary)
     yield from _few_positives(summary)
+    yield from _not_asked_for(summary)
     broken = len(summary.failures)
     if broken:
         yield f"{count(broken, 'run')} failed and {'is' if broken == 1 else 'are'} left out of every figure."
@@ -45,104 +40,152 @@ def details(summary: Summary) -> Iterator[str]:
         yield f"The comparison is not complete: {count(summary.missing, 'run')} still to be trained."
 
 
+def lead(summary: Summary) -> str | None:
+    """The method that the headline speaks of: the chosen one, else that which looks best on the test."""
+    return summary.chosen.method if summary.chosen else summary.leader
+
+
 def lead_comparison(summary: Summary) -> Comparison | None:
-    """The comparison that the headline speaks of."""
-    rivals = [one for one in summary.comparisons if one.measure == summary.deciding.key]
+    """The comparison that the headline speaks of; where the baseline was chosen, that of the nearest rival."""
+    deciding = [one for one in summary.comparisons if one.measure == summary.deciding.key]
+    named = [one for one in deciding if one.method == lead(summary)]
+    asked = [one for one in deciding if one.method not in summary.added]
     sign = 1 if summary.deciding.better == "higher" else -1
-    return max(rivals, key=lambda one: sign * one.difference, default=None)
+    return max(named or asked, key=lambda one: sign * one.difference, default=None)
 
 
-def _alone(summary: Summary, row: Row) -> str:
-    figure = summary.deciding.text(row.cells[summary.deciding.key].mean)
-    noun = " false alarms" if summary.critical else ""
-    found = _sentence(f"{_opening(summary)}{row.method} {_reaches(summary)} {figure} %{noun}.")
-    return f"{found} No other method finished with it."
-
-
-def _against(summary: Summary, best: Comparison, *, better: bool) -> str:
-    column = summary.deciding
-    ours, theirs = column.text(best.value), column.text(best.baseline_value)
-    noun = " false alarms" if summary.critical else ""
-    figures = f"{best.method} {_reaches(summary)} {ours} %{noun}, {best.baseline} {theirs} %"
-    sure = _difference(column, best)
-    if better and best.shown:
-        return _sentence(f"{_opening(summary)}{figures}; {sure}.{_another_training(best)}")
-    if better:
-        return f"No method is shown to be better than {best.baseline}. " + _sentence(
-            f"{_opening(summary)}{figures}; {sure}."
-        )
-    wanted = "raises fewer false alarms than" if summary.critical else "has a higher balanced accuracy than"
-    return (
-        _sentence(f"{_opening(summary)}no method {wanted} {best.baseline} ({theirs} %). ")
-        + f"The nearest, {best.method}, {_reaches(summary)} {ours} %; {sure}."
-    )
-
-
-def _difference(column: Measure, one: Comparison) -> str:
-    bounds = f"{column.change(one.low)} to {column.change(one.high)}"
-    over = f"95 % interval {bounds}, {p_phrase(one.p_holm)} over test samples"
-    return f"difference {column.change(one.difference)} points, {over}"
-
-
-def _opening(summary: Summary) -> str:
-    if not summary.critical:
+def _learned_nothing(summary: Summary) -> str:
+    """Methods whose models are no better than a coin, named before anything else."""
+    trained = [row.method for row in summary.methods if row.trained and row.runs]
+    if not summary.degenerate:
         return ""
-    return f"at {percent(summary.at_tpr)} sensitivity for {_listed(summary.critical)}, "
+    if len(summary.degenerate) == len(trained):
+        return f"No method learned anything: {trained[0]} {summary.degenerate[trained[0]]}. "
+    each = joined([f"{name} {sign}" for name, sign in summary.degenerate.items()])
+    return f"Not learned: {each}. "
+
+
+def _answer(summary: Summary, rows: Mapping[str, Row]) -> str:
+    column, baseline = summary.deciding, summary.baseline
+    best, name = lead_comparison(summary), lead(summary)
+    how = (
+        "Validation chose"
+        if summary.chosen
+        else "Without validation samples none is chosen; on the test the best is"
+    )
+    if best is None or name is None:
+        return f"{_figure(summary, rows[baseline], opening=True)} No other method finished with it."
+    if name == baseline:
+        figures = f"{how} {baseline}, the baseline: {_figure(summary, rows[baseline])} "
+        if best.shown and _better(summary, best):
+            return f"{figures}{best.method} is shown to be better on the test: {_difference(column, best)}."
+        return f"{figures}No method is shown to be better; the nearest is {best.method}: {_difference(column, best)}."
+    figures = f"{how} {name}: {_figure(summary, rows[name])} {baseline} {_reaches(summary)} {_percent(summary, rows[baseline])}. "
+    if not best.shown:
+        word = "No difference is shown" if best.runs > 1 else "One run shows no difference"
+        return f"{figures}{word}: {_difference(column, best)}."
+    word = "better" if _better(summary, best) else "worse"
+    return f"{figures}It is shown to be {word}: {_difference(column, best)}."
+
+
+def _better(summary: Summary, one: Comparison) -> bool:
+    return one.difference > 0 if summary.deciding.better == "higher" else one.difference < 0
+
+
+def _figure(summary: Summary, row: Row, *, opening: bool = False) -> str:
+    """What a method reaches on the test samples, as a sentence."""
+    start = f"{row.method} " if opening else "it "
+    text = f"{_at(summary)}{start}{_reaches(summary)} {_percent(summary, row)} on the test samples."
+    return text[0].upper() + text[1:] if opening and summary.critical else text
+
+
+def _percent(summary: Summary, row: Row) -> str:
+    figure = summary.deciding.text(row.cells[summary.deciding.key].mean)
+    if not summary.deciding.percent:
+        return f"{figure} per sample"
+    return f"{figure} % false alarms" if summary.critical else f"{figure} %"
+
+
+def _at(summary: Summary) -> str:
+    if not summary.critical or not summary.deciding.percent:
+        return ""
+    return f"at {percent(summary.at_tpr)} sensitivity for {_listed(summary.critical)} "
 
 
 def _reaches(summary: Summary) -> str:
+    if not summary.deciding.percent:
+        return "costs"
     return "raises" if summary.critical else "reaches a balanced accuracy of"
 
 
-def _another_training(best: Comparison) -> str:
-    """What the runs say against a difference that stands over test samples."""
-    if best.runs == 1:
-        return " There is one run per method: training again may change it."
-    if best.p_runs < ALPHA:
-        return ""
-    same = f"{best.same_side} of {best.runs} runs agree"
-    return f" Training again may change it: {same}, {p_phrase(best.p_runs)} over runs."
+def _difference(column: Measure, one: Comparison) -> str:
+    """The difference with the interval and the p that Holm's correction leaves."""
+    points = " points" if column.percent else ""
+    found = f"difference {column.change(one.difference)}{points}"
+    if one.runs == 1:
+        return f"{found}, without an interval, as another training may change it by any amount"
+    bounds = f"{column.change(one.corrected_low)} to {column.change(one.corrected_high)}"
+    return f"{found}, 95 % interval {bounds} over trainings and test samples, {p_phrase(one.p_holm)}"
 
 
-def _over_runs(best: Comparison) -> str:
+def _over_runs(summary: Summary, best: Comparison) -> str:
+    """What the runs say, and how many would be needed."""
     if best.runs == 1:
-        return "One run per method says nothing of another training; ask for more seeds."
-    agree = f"{best.same_side} {'points' if best.same_side == 1 else 'point'} the same way as the mean"
+        samples = (
+            f"{summary.deciding.change(best.samples_low)} to {summary.deciding.change(best.samples_high)}"
+        )
+        return (
+            f"One run per method: over other test samples alone the difference of {best.method} would lie at "
+            f"{samples}. Give --seeds for an interval that holds for another training."
+        )
+    agree = f"{best.same_side} of {best.runs} runs have the sign of the mean difference"
     if best.difference == 0:
         agree = "the mean difference is 0"
-    text = (
-        f"Of {best.runs} runs paired by seed and fold {agree}; "
-        f"the corrected t-test over runs gives {p_phrase(best.p_runs)}."
-    )
-    least = smallest_wilcoxon_p(best.runs)
-    if least < ALPHA:
+    text = f"{best.method} against {best.baseline}: {agree}."
+    if best.shown:
         return text
-    needed = next(n for n in range(best.runs, 100) if smallest_wilcoxon_p(n) < ALPHA)
-    return (
-        f"{text} A signed-rank test over {best.runs} runs cannot fall below p = {least:.2g}, "
-        f"however large the difference; it needs {needed}."
+    if best.runs_needed is None:
+        return f"{text} More runs alone could not show such a difference: it takes more test samples."
+    if best.runs_needed <= best.runs:
+        return text
+    return f"{text} About {best.runs_needed} runs would show such a difference, by the spread seen so far."
+
+
+def _best_on_test(summary: Summary) -> Iterator[str]:
+    """The method that looks best on the test samples, where validation chose another."""
+    rows = {row.method: row for row in summary.methods}
+    if summary.chosen is None or summary.leader in (None, summary.chosen.method):
+        return
+    row = rows[str(summary.leader)]
+    yield (
+        f"{row.method} looks best on the test samples ({_percent(summary, row)}); a method picked by the test "
+        "looks better there than it is."
     )
+
+
+def _not_asked_for(summary: Summary) -> Iterator[str]:
+    """Rows that the command added by itself."""
+    for name, why in summary.added.items():
+        yield f"{name} was not asked for: {why}."
 
 
 def _operating_point(summary: Summary) -> Iterator[str]:
-    if not summary.critical or lead_comparison(summary) is None:
+    if not summary.critical or lead(summary) is None:
         return
-    rows = {row.method: row for row in summary.methods}
-    parts = []
-    for name in dict.fromkeys([summary.leader or summary.baseline, summary.baseline]):
-        found, alarms = (rows[name].cells.get(key) for key in ("sensitivity", "false_alarm_rate"))
-        if found is not None and alarms is not None and not math.isnan(found.mean):
-            parts.append(
-                f"{name} finds {100 * found.mean:.1f} % and raises {100 * alarms.mean:.1f} % false alarms"
-            )
+    used = {one.method: one for one in summary.decisions if one.in_use}
+    parts = [
+        f"{name} finds {100 * used[name].sensitivity.value:.1f} % "
+        f"({100 * used[name].sensitivity.low:.1f} to {100 * used[name].sensitivity.high:.1f}) and raises "
+        f"{100 * used[name].false_alarms.value:.1f} % false alarms"
+        for name in dict.fromkeys([str(lead(summary)), summary.baseline])
+        if name in used
+    ]
     if parts:
-        yield (
-            f"In use the threshold comes from validation: chosen there for {percent(summary.at_tpr)}, "
-            f"on the test set {'; '.join(parts)}."
-        )
+        yield f"In use: {summary.promise}"
+        yield f"At that threshold, on the test samples, {'; '.join(parts)}."
     else:
         yield (
-            "No threshold was chosen on validation samples, so what would be found and raised in use "
+            "No threshold was chosen on held-out samples, so what would be found and raised in use "
             "is not known."
         )
 
@@ -158,7 +201,3 @@ def _few_positives(summary: Summary) -> Iterator[str]:
 
 def _listed(names: tuple[str, ...]) -> str:
     return joined([called(name) for name in names])
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:] if text.startswith(("at ", "no ")) else text

@@ -7,6 +7,8 @@ import hashlib
 import math
 import re
 from importlib import resources
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -49,6 +51,7 @@ def page(evidence: Evidence, summary: Summary, plots: Mapping[str, Sequence[Plot
         pictures=shown,
         looks=_looks(evidence.methods),
         tests=_by_measure(summary),
+        decided=[list(rules) for _, rules in groupby(summary.decisions, key=attrgetter("method"))],
         phases=sentences(evidence),
     )
 
@@ -114,6 +117,7 @@ def _fill(template: str, **values: Any) -> str:
         "memory": memory,
         "plain": number,
         "tight": tight,
+        "trimmed": trimmed,
     }
     script = _source("page.js")
     return environment.get_template(template).render(
@@ -166,6 +170,15 @@ def tight(text: str) -> str:
     1
     """
     return re.sub(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<])|(?<=p [=<]) (?=\d)", "\N{NO-BREAK SPACE}", text)
+
+
+def trimmed(text: str) -> str:
+    """A number without decimals that say nothing.
+
+    >>> trimmed("95.0000"), trimmed("2.50")
+    ('95', '2.5')
+    """
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _by_measure(summary: Summary) -> list[tuple[Any, list[Any]]]:

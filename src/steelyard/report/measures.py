@@ -41,32 +41,60 @@ class Measure:
         return text if text.startswith(MINUS) or not math.isfinite(value) else f"+{text}"
 
 
-def measures(critical: bool, at_tpr: float, *, multilabel: bool = False) -> tuple[Measure, ...]:
+def measures(
+    critical: bool, at_tpr: float, *, multilabel: bool = False, cost: bool = False
+) -> tuple[Measure, ...]:
     """The columns of the table of methods, the one that decides first."""
     if multilabel:
         return _of_labels()
-    return (*_of_critical(percent(at_tpr)), *_of_all_classes()) if critical else _of_all_classes()
+    if not critical:
+        return _of_all_classes()
+    return (*((_EXPECTED_COST,) if cost else ()), *_of_critical(percent(at_tpr)), *_of_all_classes())
+
+
+_EXPECTED_COST = Measure(
+    "expected_cost",
+    "Expected cost per sample",
+    "lower",
+    "of misses and false alarms at the threshold with the least cost on held-out samples",
+    percent=False,
+)
 
 
 def _of_critical(share: str) -> tuple[Measure, ...]:
-    fpr = f"share of the other classes' test samples raised when {share} of the critical ones are found"
+    fpr = (
+        "share of the non-critical test samples raised (1 − specificity) at the threshold that finds "
+        f"{share} of the critical test samples; it ranks methods and looks at the test labels"
+    )
     area = "chance that a critical sample scores above another one"
-    precision = "mean precision over the recall of critical samples"
-    about = "at the threshold that reached the wanted sensitivity on validation"
+    average = "mean precision over the recall of critical samples"
+    about = "at the threshold in use, which held-out samples chose"
     return (
         Measure("fpr_at_tpr", f"False alarms at {share} sensitivity", "lower", fpr),
         Measure("auc", "AUC", "higher", area, percent=False),
-        Measure("average_precision", "Average precision", "higher", precision, percent=False),
+        Measure("average_precision", "Average precision", "higher", average, percent=False),
         Measure("sensitivity", "Sensitivity in use", "neither", f"critical test samples found {about}"),
-        Measure("false_alarm_rate", "False alarms in use", "neither", f"other test samples raised {about}"),
+        Measure(
+            "false_alarm_rate",
+            "False alarms in use",
+            "neither",
+            f"share of the non-critical test samples raised (1 − specificity) {about}",
+        ),
+        Measure(
+            "precision",
+            "Precision in use",
+            "neither",
+            f"share of the alarms that are critical, among the test samples, {about}",
+        ),
     )
 
 
 def _of_all_classes() -> tuple[Measure, ...]:
     area = "AUC of each class against the rest, averaged"
+    recall = "mean recall over the classes, each sample decided for its most probable class"
     calibration = "expected calibration error: confidence against the share that is right"
     return (
-        Measure("balanced_accuracy", "Balanced accuracy", "higher", "mean recall over the classes"),
+        Measure("balanced_accuracy", "Balanced accuracy", "higher", recall),
         Measure("mean_auc", "Mean AUC", "higher", area, percent=False),
         Measure("mean_f1", "Mean F1", "higher", "F1 of each class, averaged"),
         Measure("g_mean", "G-mean", "higher", "geometric mean of the recalls; 0 if a class is never found"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from steelyard.metrics import auc, critical_score, delong_test
 from steelyard.report.measures import joined
-from steelyard.studies.evaluate import averaged, ensembles, thinned
+from steelyard.studies.outcomes import averaged, ensembles, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from steelyard.report import confidence, curves, tallies, uncertainty, weights
-from steelyard.report.figure import INK, SURFACE, Look, Plot, axes, listed, short, svg
+from steelyard.report.benefit import net_benefit
+from steelyard.report.figure import AFTER_TRAINING, INK, SURFACE, Look, Plot, axes, listed, short, svg
+from steelyard.report.headline import lead
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,47 +42,62 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         ]
         found["calibration"] = [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)]
     if evidence.critical:
-        found["operating"] = [curves.roc(evidence, looks), curves.precision_recall(evidence, looks)]
+        found["operating"] = [
+            curves.roc(evidence, looks),
+            curves.precision_recall(evidence, looks),
+            net_benefit(evidence, looks),
+        ]
     return {section: [plot for plot in every if plot.rows] for section, every in found.items()}
 
 
 def differences(summary: Summary, looks: dict[str, Look]) -> Plot:
     """Each method's difference to the baseline in the deciding measure, with its interval."""
     column = summary.deciding
-    found = [one for one in summary.comparisons if one.measure == column.key]
-    rows = [(one.method, one.difference, one.low, one.high, one.p_holm) for one in found]
+    every = [one for one in summary.comparisons if one.measure == column.key]
+    columns = ("method", "difference", "corrected_low", "corrected_high", "p_holm", "low", "high", "p_value")
+    rows = [tuple(getattr(one, name) for name in columns) for one in every]
+    named = (lead(summary), summary.leader)
+    found = [one for one in every if one.method in looks or one.method in named]
+    looks = {one.method: looks.get(one.method, AFTER_TRAINING) for one in found}
+    scale = 100 if column.percent else 1
     with axes(1.25 + 0.42 * len(found)) as (figure, ax):
         ax.axvline(0, color=INK, linewidth=0.9)
         for y, one in enumerate(reversed(found)):
             look = looks[one.method]
             ax.plot(
-                [100 * one.low, 100 * one.high],
+                [scale * one.corrected_low, scale * one.corrected_high],
                 [y, y],
                 color=look.colour,
                 linewidth=2.4,
                 solid_capstyle="round",
             )
             ax.plot(
-                100 * one.difference, y, look.marker, color=look.colour, markersize=9, markeredgecolor=SURFACE
+                scale * one.difference,
+                y,
+                look.marker,
+                color=look.colour,
+                markersize=9,
+                markeredgecolor=SURFACE,
             )
         ax.set_yticks(range(len(found)), [short(one.method) for one in reversed(found)], color=INK)
         ax.set(
-            ylim=(-0.6, len(found) - 0.4), xlabel=f"{column.label}: points against {short(summary.baseline)}"
+            ylim=(-0.6, len(found) - 0.4),
+            xlabel=f"{column.label}: {'points' if column.percent else 'difference'} against "
+            f"{short(summary.baseline)}",
         )
         _rows_alone(ax)
         drawing = svg(figure, "differences")
     better = "left" if column.better == "lower" else "right"
-    finding = f"To the {better} of zero is better. " + listed(
+    tests = f", corrected for {len(every)} comparisons" if len(every) > 1 else ""
+    finding = f"To the {better} of zero is better. Intervals{tests}: " + listed(
         [
             f"{one.method} {column.change(one.difference)} "
-            f"({column.change(one.low)} to {column.change(one.high)})"
+            f"({column.change(one.corrected_low)} to {column.change(one.corrected_high)})"
             for one in found
         ]
     )
-    title = f"Difference to {summary.baseline}, with 95 % intervals"
-    return Plot(
-        "differences", title, finding, drawing, ("method", "difference", "low", "high", "p_holm"), rows
-    )
+    title = f"Difference to {summary.baseline}, 95 % intervals over trainings and test samples"
+    return Plot("differences", title, finding, drawing, columns, rows)
 
 
 def spread(evidence: Evidence, summary: Summary, looks: dict[str, Look]) -> Plot:
@@ -92,13 +109,15 @@ def spread(evidence: Evidence, summary: Summary, looks: dict[str, Look]) -> Plot
         for y, name in enumerate(reversed(names)):
             values = evidence.figures.get(name, {}).get(column.key, {})
             rows += [(name, seed, fold, value) for (seed, fold, *_), value in sorted(values.items())]
-            there = 100 * np.array([value for value in values.values() if math.isfinite(value)])
+            there = (100 if column.percent else 1) * np.array(
+                [value for value in values.values() if math.isfinite(value)]
+            )
             if there.size:
                 ax.plot([there.mean()] * 2, [y - 0.28, y + 0.28], color=INK, linewidth=1.4)
                 place, look = np.full(there.size, y), looks[name]
                 ax.plot(there, place, look.marker, color=look.colour, ms=7, alpha=0.75, mec=SURFACE)
         ax.set_yticks(range(len(names)), [short(name) for name in reversed(names)], color=INK)
-        ax.set(ylim=(-0.6, len(names) - 0.4), xlabel=f"{column.label}, %")
+        ax.set(ylim=(-0.6, len(names) - 0.4), xlabel=f"{column.label}{', %' if column.percent else ''}")
         _rows_alone(ax)
         drawing = svg(figure, "runs")
     cells = {row.method: row.cells[column.key] for row in summary.methods}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from steelyard.report.evidence import Evidence, Key, Scored
+    from steelyard.studies.config import Study
 
     Weights = NDArray[np.float32]  # (B, N): B resamples of N samples
     Values = NDArray[np.float64]
@@ -75,7 +76,7 @@ def resample(evidence: Evidence, repeats: int = REPEATS, seed: int = 0) -> dict[
     All runs see the same weights, so differences between methods are paired. Whole groups are drawn where
     the data is grouped; draws are stratified by class, so that a rare class is in every resample.
     """
-    runs = [(name, run) for name, scored in evidence.finished.items() for run in scored]
+    runs = [(name, run) for name, scored in evidence.judged.items() for run in scored]
     if not runs:
         return {}
     unit, stratum = _units(evidence, [run for _, run in runs])
@@ -84,14 +85,14 @@ def resample(evidence: Evidence, repeats: int = REPEATS, seed: int = 0) -> dict[
     prepared = {
         id(run): PreparedLabels(run)
         if evidence.multilabel
-        else _Prepared(run, len(evidence.classes), evidence.store.study.at_tpr)
+        else _Prepared(run, len(evidence.classes), evidence.store.study)
         for _, run in runs
     }
     parts: dict[int, list[dict[str, Values]]] = {id(run): [] for _, run in runs}
     for block in _blocks(stratum, repeats, rng):
         for _, run in runs:
             parts[id(run)].append(prepared[id(run)].measures(block[:, places[id(run)]]))
-    found: dict[str, dict[Key, Resampled]] = {name: {} for name in evidence.finished}
+    found: dict[str, dict[Key, Resampled]] = {name: {} for name in evidence.judged}
     for name, run in runs:
         once = prepared[id(run)].measures(np.ones((1, len(run.test.target)), np.float32))
         found[name][run.key] = Resampled(
@@ -104,15 +105,16 @@ def resample(evidence: Evidence, repeats: int = REPEATS, seed: int = 0) -> dict[
 class _Prepared:
     """What one run needs for its measures under any weights."""
 
-    def __init__(self, run: Scored, classes: int, at_tpr: float) -> None:
-        self.at_tpr = at_tpr
+    def __init__(self, run: Scored, classes: int, study: Study) -> None:
+        self.study = study
         self.classes = classes
         self.order = np.argsort(run.test.target, kind="stable")  # class by class
         self.target = run.test.target[self.order]
         self.right = (run.test.decision == run.test.target)[self.order].astype(np.float32)
         self.positive = run.positive
         self.ranking = Ranking(run.positive, run.score) if run.positive.any() else None
-        self.alarm = None if np.isnan(run.threshold) else (run.score >= run.threshold).astype(np.float32)
+        cut = run.thresholds
+        self.alarm = None if cut is None else (run.score >= cut.value).astype(np.float32)
 
     def measures(self, weight: Weights) -> dict[str, Values]:
         """Measures (B,) by name."""
@@ -124,10 +126,14 @@ class _Prepared:
             "balanced_accuracy": np.nanmean(recall, axis=1),
         }
         if self.ranking is not None:
-            found["auc"], found["fpr_at_tpr"] = self.ranking.measures(weight, self.at_tpr)
+            found["auc"], found["fpr_at_tpr"] = self.ranking.measures(weight, self.study.at_tpr)
         if self.ranking is not None and self.alarm is not None:
-            found["sensitivity"] = _share(weight[:, self.positive], self.alarm[self.positive])
-            found["false_alarm_rate"] = _share(weight[:, ~self.positive], self.alarm[~self.positive])
+            tpr = _share(weight[:, self.positive], self.alarm[self.positive])
+            fpr = _share(weight[:, ~self.positive], self.alarm[~self.positive])
+            found |= {"sensitivity": tpr, "false_alarm_rate": fpr}
+            if self.study.cost is not None:
+                share, cost = self.study.prevalence or float(self.positive.mean()), self.study.cost
+                found["expected_cost"] = cost.miss * share * (1 - tpr) + cost.alarm * (1 - share) * fpr
         return found
 
     def _per_class(self, ordered: Weights) -> Values:

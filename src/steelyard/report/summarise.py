@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from steelyard.metrics import wilson_interval
-from steelyard.report import headline
+from steelyard.report import decisions, headline
 from steelyard.report.comparison import against_baseline, against_controls, tied_with_best
 from steelyard.report.measures import measures
 from steelyard.report.pairs import ensemble_tests, in_phases
@@ -26,25 +26,31 @@ from steelyard.report.summary import (
     Row,
     Summary,
 )
-from steelyard.studies.evaluate import CORRECTIONS
+from steelyard.studies.outcomes import CORRECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from steelyard.report.evidence import Evidence, Scored
+    from steelyard.report.evidence import Evidence, Key, Scored
     from steelyard.report.measures import Measure
+    from steelyard.report.resample import Resampled
 
 
 def summarise(evidence: Evidence) -> Summary:
     """Work out every number of the page; the same store always gives the same summary."""
     study = evidence.store.study
-    every = measures(bool(evidence.critical), study.at_tpr, multilabel=evidence.multilabel)
+    every = measures(
+        bool(evidence.critical),
+        study.at_tpr,
+        multilabel=evidence.multilabel,
+        cost=study.cost is not None,
+    )
     columns = _present(evidence, every)
-    rows = _rows(evidence, columns)
-    tested = ("fpr_at_tpr", "auc", "balanced_accuracy", "accuracy")[0 if evidence.critical else 2 :]
     resampled = resample(evidence)
+    rows = _rows(evidence, columns, resampled)
+    tested = _tested_measures(evidence)
     counts: dict[str, list[int]] = evidence.facts["counts"]
     runs = [run for scored in evidence.finished.values() for run in scored]
     index = _tested([run.test.index for run in runs])
@@ -56,6 +62,12 @@ def summarise(evidence: Evidence) -> Summary:
         methods=rows,
         comparisons=against_baseline(evidence, resampled, tested),
         controls=against_controls(evidence, resampled, tested[:2], list(in_phases(evidence))),
+        chosen=decisions.chosen(evidence),
+        added=evidence.added,
+        degenerate=_degenerate(evidence),
+        decisions=decisions.decisions(evidence),
+        promise=decisions.promise(evidence),
+        following=decisions.following(evidence),
         ensembles=ensemble_tests(evidence),
         classes=_class_rows(evidence),
         samples=evidence.facts.get("samples", {part: sum(counts[part]) for part in ("train", "val", "test")}),
@@ -106,7 +118,27 @@ def _present(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Measure, .
     return tuple(one for place, one in enumerate(columns) if place == 0 or one.key in there)
 
 
-def _rows(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Row, ...]:
+def _tested_measures(evidence: Evidence) -> tuple[str, ...]:
+    """The measures in which methods are tested against the baseline, the deciding one first."""
+    if not evidence.critical:
+        return ("balanced_accuracy", "accuracy")
+    return tuple(dict.fromkeys((evidence.deciding, "fpr_at_tpr", "auc", "balanced_accuracy", "accuracy")))
+
+
+def _degenerate(evidence: Evidence) -> dict[str, str]:
+    """Trained methods that learned nothing in some run: in how many, and how it shows."""
+    found = {}
+    for name, runs in evidence.finished.items():
+        signs = [run.degenerate for run in runs if run.degenerate]
+        if signs:
+            often = "" if len(runs) == 1 else f" in {len(signs)} of {len(runs)} runs"
+            found[name] = f"{signs[0]}{often}"
+    return found
+
+
+def _rows(
+    evidence: Evidence, columns: Sequence[Measure], resampled: Mapping[str, Mapping[Key, Resampled]]
+) -> tuple[Row, ...]:
     failed = [str(one.run.method) for one in evidence.failed]
     free = [name for name in evidence.figures if name not in evidence.methods]
     twice = {f"{name} + {how}" for name in evidence.facts.get("balancing", ()) for how in CORRECTIONS}
@@ -117,18 +149,18 @@ def _rows(evidence: Evidence, columns: Sequence[Measure]) -> tuple[Row, ...]:
         runs = len({key for values in figures.values() for key in values})
         rows.append(Row(name, name in evidence.methods, runs, failed.count(name), cells, name in twice))
     for column in columns:
-        _mark(evidence, column, rows)
+        _mark(column, rows, resampled)
     return tuple(rows)
 
 
-def _mark(evidence: Evidence, column: Measure, rows: list[Row]) -> None:
+def _mark(column: Measure, rows: list[Row], resampled: Mapping[str, Mapping[Key, Resampled]]) -> None:
     """Mark the best trained method of a column, and those that cannot be told from it."""
     there = [row for row in rows if row.trained and math.isfinite(row.cells[column.key].mean)]
     if column.better == "neither" or len(there) < 2:
         return
     sign = 1 if column.better == "higher" else -1
     best = max(there, key=lambda row: sign * row.cells[column.key].mean)
-    tied = tied_with_best(evidence, column.key, best.method)
+    tied = tied_with_best(resampled, column.key, [row.method for row in there], best.method)
     for row in there:
         marks = {"best": row is best, "tied": row.method in tied}
         row.cells[column.key] = dataclasses.replace(row.cells[column.key], **marks)
@@ -159,9 +191,7 @@ def _label_row(evidence: Evidence, label: int) -> LabelRow:
 
 def _recall(evidence: Evidence, name: str, runs: Sequence[Scored], c: int) -> Recall:
     """Mean over runs; Wilson's interval counts each test sample (or group) once, not once a run."""
-    shares = [
-        float(np.mean(run.test.decision[here] == c)) for run in runs if (here := run.test.target == c).any()
-    ]
+    shares = [float(np.mean(run.decision[here] == c)) for run in runs if (here := run.test.target == c).any()]
     if not shares:
         return Recall(name, math.nan, math.nan, math.nan)
     rows = np.unique(np.concatenate([run.test.index[run.test.target == c] for run in runs]))
@@ -177,7 +207,7 @@ def _disagreement(evidence: Evidence, name: str) -> Disagreement:
     for run in evidence.methods[name]:
         other = baseline.get(run.key)
         if other is not None and np.array_equal(run.test.index, other.test.index):
-            ours, theirs = (one.test.decision == one.test.target for one in (run, other))
+            ours, theirs = (one.decision == one.test.target for one in (run, other))
             np.add.at(counts, (ours.astype(int), theirs.astype(int)), 1)
     return Disagreement(name, int(counts[1, 1]), int(counts[1, 0]), int(counts[0, 1]), int(counts[0, 0]))
 

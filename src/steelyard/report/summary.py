@@ -126,6 +126,52 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """The method that validation chose, with its figures on the test samples, which had no part in it."""
+
+    method: str
+    measure: str  # that decided
+    validation: float  # mean over runs
+    test: dict[str, float]  # measure -> mean over runs
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A share of test samples with Clopper and Pearson's 95 % interval, or of groups of them."""
+
+    value: float  # mean over runs
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one rule for the threshold did on the test samples, over one method's runs."""
+
+    method: str
+    rule: str  # guaranteed, plain or cost
+    in_use: bool
+    sensitivity: Counted
+    false_alarms: Counted
+    groups_found: float  # share of the groups with critical samples in which all are found; NaN ungrouped
+    kept: int  # runs that reached the wanted sensitivity, of groups where the data is grouped
+    runs: int
+    expected_cost: float  # NaN where no costs are given
+    prevalence: tuple[AtPrevalence, ...]  # of the test samples, then that of the study if it names one
+
+
+@dataclass(frozen=True, slots=True)
+class AtPrevalence:
+    """What a decision means where a share of the samples is critical."""
+
+    prevalence: float
+    precision: float
+    npv: float
+    alarms_per_1000: float
+    alarms_per_case_found: float
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A comparison in numbers and words."""
 
@@ -146,7 +192,13 @@ class Summary:
     critical: tuple[str, ...]
     at_tpr: float
     baseline: str
-    leader: str | None  # best trained method in the deciding measure
+    chosen: Chosen | None  # None without validation samples
+    leader: str | None  # the method that looks best on the test samples
+    added: dict[str, str]  # methods that nobody asked for, and why they are there
+    degenerate: dict[str, str]  # methods that learned nothing in some run, and how it shows
+    decisions: tuple[Decision, ...]
+    promise: str  # of the threshold in use; empty without one
+    following: tuple[str, ...]  # commands that keep the chosen method and use it
     seeds: int
     folds: int
     members: int | None  # models per seed and fold, where there are ensembles

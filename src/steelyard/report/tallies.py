@@ -126,9 +126,7 @@ def confusion(evidence: Evidence, name: str, number: int) -> Plot:
     """What a method takes each class for: shares of each true class, over all runs."""
     classes = evidence.classes
     runs = evidence.finished[name]
-    counts = np.sum(
-        [confusion_matrix(run.test.target, run.test.decision, len(classes)) for run in runs], axis=0
-    )
+    counts = np.sum([confusion_matrix(run.test.target, run.decision, len(classes)) for run in runs], axis=0)
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     small = len(classes) <= MOST_CELLS

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, Valida
 
 from steelyard import _checks as check
 from steelyard._checks import InputError
-from steelyard.recipe import OF_METHODS, Count, Frozen, Recipe, Share
+from steelyard.recipe import OF_METHODS, AboveZero, Count, Frozen, Recipe, Share
 from steelyard.words import Word
 
 if TYPE_CHECKING:
@@ -19,6 +19,27 @@ if TYPE_CHECKING:
 AWord = Annotated[InstanceOf[Word], BeforeValidator(Word.of), PlainSerializer(str)]
 
 DEFAULT_METHODS = ("ce", "balanced-ce", "focal", "low")
+
+
+class Costs(Frozen):
+    """What a missed critical sample and a false alarm cost, in any unit.
+
+    >>> Costs.model_validate(Costs.of("miss=50,alarm=1"))
+    Costs(miss=50.0, alarm=1.0)
+    """
+
+    miss: AboveZero
+    alarm: AboveZero
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """``value``, or the record that a text such as ``miss=50,alarm=1`` stands for."""
+        if not isinstance(value, str):
+            return value
+        parts = [part.partition("=") for part in value.split(",")]
+        if [name.strip() for name, _, _ in sorted(parts)] != ["alarm", "miss"]:
+            raise ValueError("expected both costs, as in miss=50,alarm=1")
+        return {name.strip(): number.strip() for name, _, number in parts}
 
 
 class Data(Frozen):
@@ -75,6 +96,17 @@ class Study(Frozen):
     critical: tuple[str, ...] = Field((), description="the classes that must not be missed")
     at_tpr: Annotated[float, Field(gt=0, le=1)] = Field(
         0.95, description="sensitivity asked for, for --critical"
+    )
+    confidence: Share = Field(
+        0.95,
+        description="with which new samples are to reach that sensitivity, where enough critical samples are "
+        "held out; 0: no guarantee",
+    )
+    cost: Annotated[Costs, BeforeValidator(Costs.of)] | None = Field(
+        None, description="decide by the least expected cost, as in miss=50,alarm=1"
+    )
+    prevalence: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="share of critical samples where the model will be used (default: that of the test)"
     )
     tested: bool = Field(True, description="whether runs predict the test samples; those of a search do not")
 

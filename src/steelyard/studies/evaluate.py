@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from steelyard import metrics
-from steelyard.records import Predictions
+from steelyard.studies.decisions import Scores, decided
+from steelyard.studies.outcomes import outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from steelyard.studies.config import Run, Study
-    from steelyard.studies.store import Store, StoredRun
+    from steelyard.records import Predictions
+    from steelyard.studies.config import Study
+    from steelyard.studies.decisions import Thresholds
+    from steelyard.studies.outcomes import Outcome
+    from steelyard.studies.store import Store
 
 Measures = dict[str, float]
-
-CORRECTIONS = ("logit adjustment", "prior shift")  # for the classes' frequencies, after training
 
 _TOP = (2, 5, 10)  # places of the true class
 _NEAR = (0.01, 0.05)  # distances from the largest probability
 _SENSITIVITIES = (1.0, 0.95, 0.9)  # at which false alarms are measured, beside the one asked for
+_BY_RULE = ("threshold", "sensitivity", "false_alarm_rate", "group_sensitivity", "expected_cost")
 
 
 def measures(
@@ -65,7 +66,8 @@ def measures(
     for name, values in per_class.items():
         found |= {f"{name}[{label}]": float(value) for label, value in zip(classes, values, strict=True)}
     if critical:
-        positive, score = positives_and_score(predictions, critical)
+        scores = Scores.of(predictions, critical)
+        positive, score = scores.positive, scores.score
         found["auc"] = metrics.auc(positive, score)
         found["average_precision"] = metrics.average_precision(positive, score)
         found["fpr_at_tpr"] = metrics.fpr_at_tpr(positive, score, at_tpr)
@@ -95,137 +97,45 @@ def _measures_of_labels(predictions: Predictions, labels: Sequence[str]) -> Meas
     return found
 
 
-def decided(predictions: Predictions, critical: Sequence[int], threshold: float) -> Measures:
-    """Sensitivity and false-alarm rate of deciding "critical" where the score reaches ``threshold``."""
-    positive, score = positives_and_score(predictions, critical)
-    alarm = score >= threshold
-    return {
-        "sensitivity": float(alarm[positive == 1].mean()) if (positive == 1).any() else math.nan,
-        "false_alarm_rate": float(alarm[positive == 0].mean()) if (positive == 0).any() else math.nan,
-    }
-
-
-def positives_and_score(predictions: Predictions, critical: Sequence[int]) -> tuple[Any, Any]:
-    """(N,) 1 for samples of the critical classes, and (N,) log-odds of those classes against the rest."""
-    positive = np.isin(predictions.target, critical).astype(np.int64)
-    return positive, metrics.critical_score(predictions.logits, critical)
-
-
-def threshold(validation: Predictions, critical: Sequence[int], at_tpr: float) -> float:
-    """The score from which on to decide "critical"; NaN without a critical sample in ``validation``."""
-    positive, score = positives_and_score(validation, critical)
-    return metrics.threshold_at_tpr(positive, score, at_tpr)
-
-
 def evaluate(store: Store) -> list[dict[str, Any]]:
     """Rows of ``results.csv``: every run that did not fail, what comes free with it, and every ensemble."""
-    facts, study = store.facts(), store.study
-    finished = [stored for stored in store.runs() if stored.failure is None]
-    rows = [
-        row
-        for stored in finished
-        for name, held_out in _with_free_choices(stored, study)
-        for row in _rows(stored.run, name, _all_measures(held_out, study, facts))
-    ]
-    for members in ensembles(finished, study.ensemble):
-        whole = members[0].run.model_copy(update={"member": None})
-        called, tested = f"{whole.method}, ensemble of {len(members)}", {"test": averaged(members)}
-        for name, held_out in [(called, tested), *_on_thinned_test(called, tested, members[0], study)]:
-            rows += _rows(whole, name, _all_measures(held_out, study, facts))
-    return rows
-
-
-def _rows(run: Run, name: str, found: Mapping[str, Measures]) -> list[dict[str, Any]]:
-    key = {"method": name} | run.model_dump(exclude={"method"}, exclude_none=True)
+    facts, group = store.facts(), store.groups()
     return [
-        key | {"split": part, "metric": metric, "value": f"{value:.10g}"}
-        for part, measured in found.items()
+        {"method": outcome.name}
+        | outcome.run.model_dump(exclude={"method"}, exclude_none=True)
+        | {"split": part, "metric": metric, "value": f"{value:.10g}"}
+        for outcome in outcomes(store)
+        for part, measured in _all_measures(outcome, store.study, facts, group).items()
         for metric, value in measured.items()
     ]
 
 
-def ensembles(finished: Sequence[StoredRun], size: int | None) -> list[list[StoredRun]]:
-    """The members of each ensemble of ``size``; one of which a member failed is left out."""
-    found: dict[tuple[str, int, int], list[StoredRun]] = defaultdict(list)
-    for stored in finished if size else ():
-        found[str(stored.run.method), stored.run.seed, stored.run.fold].append(stored)
-    return [members for members in found.values() if len(members) == size]
-
-
-def averaged(members: Sequence[StoredRun]) -> Predictions:
-    """Predictions of an ensemble: the mean of its members' logits, on their common test samples."""
-    parts = [stored.predictions("test").in_order() for stored in members]
-    logits = np.stack([part.logits for part in parts]).mean(axis=0, dtype=np.float64)
-    return Predictions(np.asarray(logits), parts[0].target, parts[0].index)
-
-
-def thinned(predictions: Predictions, counts: Sequence[int]) -> Predictions:
-    """As many of the samples as can be kept with classes in the ratio of ``counts``; always the same ones."""
-    ordered, share = predictions.in_order(), np.asarray(counts) / np.sum(counts)
-    there = np.bincount(ordered.target, minlength=len(share))
-    size = np.min(there[share > 0] / share[share > 0])
-    drawn = np.random.default_rng(0).permutation(len(ordered.target))
-    kept = [drawn[ordered.target[drawn] == c][: round(size * part)] for c, part in enumerate(share)]
-    rows = np.sort(np.concatenate(kept))
-    return Predictions(ordered.logits[rows], ordered.target[rows], ordered.index[rows])
-
-
-def _with_free_choices(stored: StoredRun, study: Study) -> Iterator[tuple[str, dict[str, Predictions]]]:
-    """A run's predictions by part, as they are and after each change that needs no training."""
-    name = str(stored.run.method)
-    held_out = {part: stored.predictions(part) for part in study.parts}
-    yield name, held_out
-    if held_out["test"].multilabel:
-        return  # what follows is for classes that exclude each other
-    yield from _on_thinned_test(name, held_out, stored, study)
-    counts = np.asarray(stored.facts()["counts"]["train"], dtype=np.float64)
-    priors = counts / counts.sum()
-    adjustment, shift = CORRECTIONS
-    yield (
-        f"{name} + {adjustment}",
-        {k: replace(p, logits=metrics.adjust_logits(p.logits, priors)) for k, p in held_out.items()},
-    )
-    yield f"{name} + {shift}", {k: _to_own_priors(p, priors) for k, p in held_out.items()}
-    if "val" in held_out:
-        temperature = metrics.fit_temperature(held_out["val"].logits, held_out["val"].target)
-        yield (
-            f"{name} + temperature",
-            {k: replace(p, logits=p.logits / temperature) for k, p in held_out.items()},
-        )
-
-
-def _on_thinned_test(
-    name: str, held_out: Mapping[str, Predictions], stored: StoredRun, study: Study
-) -> Iterator[tuple[str, dict[str, Predictions]]]:
-    """The same predictions on test samples in the training ratio, where the study asks for it."""
-    if study.data.thinned_test:
-        counts = stored.facts()["counts"]["train"]
-        yield f"{name}, thinned test", {"test": thinned(held_out["test"], counts)}
-
-
-def _to_own_priors(predictions: Predictions, train_priors: NDArray[np.float64]) -> Predictions:
-    """Corrected for the class priors of these samples themselves, estimated without their labels."""
-    found = metrics.estimate_priors(predictions.probability, train_priors)
-    shift = np.log(np.maximum(found, np.finfo(np.float64).tiny) / train_priors)
-    return replace(predictions, logits=predictions.logits + shift)
-
-
 def _all_measures(
-    held_out: Mapping[str, Predictions], study: Study, facts: dict[str, Any]
+    outcome: Outcome, study: Study, facts: dict[str, Any], group: NDArray[np.int64] | None
 ) -> dict[str, Measures]:
-    critical = facts["critical"]
+    """Measures by part: of each by itself, and of the decision that held-out samples chose."""
     found = {
-        part: measures(predictions, facts["classes"], critical, study.at_tpr)
-        for part, predictions in held_out.items()
+        part: measures(predictions, facts["classes"], facts["critical"], study.at_tpr)
+        for part, predictions in outcome.held_out.items()
     }
     if facts.get("superclass"):
-        for part, predictions in held_out.items():
+        for part, predictions in outcome.held_out.items():
             found[part]["superclass_accuracy"] = metrics.superclass_accuracy(
                 predictions.target, predictions.decision, facts["superclass"]
             )
-    if critical and "val" in held_out:
-        cut = threshold(held_out["val"], critical, study.at_tpr)
-        found["test"] |= decided(held_out["test"], critical, cut)
+    if outcome.thresholds is not None:
+        for part, predictions in outcome.held_out.items():
+            scores = Scores.of(predictions, facts["critical"], group)
+            found[part] |= in_use(scores, outcome.thresholds, study)
+    return found
+
+
+def in_use(scores: Scores, thresholds: Thresholds, study: Study) -> Measures:
+    """What the thresholds do on samples: plain names for the rule in use, ``name[rule]`` for each rule."""
+    found = {"threshold": thresholds.value} | decided(scores, thresholds.value, study)
+    for rule, value in thresholds.by_rule.items():
+        own = {"threshold": value} | decided(scores, value, study)
+        found |= {f"{name}[{rule}]": figure for name, figure in own.items() if name in _BY_RULE}
     return found
 
 

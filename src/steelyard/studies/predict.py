@@ -16,7 +16,9 @@ from steelyard.data import Batches, Encoding, read
 from steelyard.functional.uncertainty import MEASURES, two_class_logits
 from steelyard.models import without_weights
 from steelyard.studies.config import Run
-from steelyard.studies.evaluate import decided, measures, positives_and_score, threshold
+from steelyard.studies.decisions import Scores, Thresholds, choose
+from steelyard.studies.evaluate import in_use, measures
+from steelyard.studies.outcomes import kept_scores
 from steelyard.studies.run import pick_device
 from steelyard.studies.store import Store, StoredRun, write_rows
 from steelyard.training import predict
@@ -70,9 +72,9 @@ def write_predictions(
         classes.index(check.one_of("class", name, classes)) for name in critical or store.study.critical
     ]
     if numbers:
-        cut = _threshold(stored, numbers, at_tpr or store.study.at_tpr)
-        _, score = positives_and_score(predictions, numbers)
-        columns |= {"critical_score": _rounded(score), "critical": (score >= cut).astype(int).tolist()}
+        kept = kept_thresholds(store, stored, numbers, at_tpr)
+        score = Scores.of(predictions, numbers).score
+        columns |= {"critical_score": _rounded(score), "critical": (score >= kept.value).astype(int).tolist()}
     if uncertainty:
         found = _uncertainty(restored, batches, classes if predictions.multilabel else ())
         columns |= {name: _rounded(values) for name, values in found.items()}
@@ -87,8 +89,9 @@ def evaluate_on(model: Path, data: str, *, target: str | None, device: str) -> d
     predictions, _, classes = predict_on(stored, data, labelled=True, target=target, device=device)
     critical = [classes.index(name) for name in store.study.critical]
     found = measures(predictions, classes, critical, store.study.at_tpr)
-    if critical and (stored.folder / "val.npz").exists():
-        found |= decided(predictions, critical, _threshold(stored, critical, store.study.at_tpr))
+    if critical and kept_scores(store, stored, critical) is not None:
+        kept = kept_thresholds(store, stored, critical)
+        found |= in_use(Scores.of(predictions, critical), kept, store.study)
     return found
 
 
@@ -208,12 +211,33 @@ def _named(predictions: Predictions, classes: Sequence[str]) -> list[str]:
     return [classes[c] for c in predictions.decision]
 
 
-def _threshold(stored: StoredRun, critical: Sequence[int], at_tpr: float) -> float:
-    if not (stored.folder / "val.npz").exists():
+def kept_thresholds(
+    store: Store, stored: StoredRun, critical: Sequence[int], at_tpr: float | None = None
+) -> Thresholds:
+    """The thresholds that the scores kept with a run choose for new data.
+
+    Args:
+        store: the study of the run.
+        stored: the run.
+        critical: numbers of the critical classes.
+        at_tpr: another sensitivity than the study's.
+
+    Raises:
+        InputError: if no scores of samples that were not trained on are kept, or no critical one among them.
+    """
+    study = store.study if at_tpr is None else store.study.model_copy(update={"at_tpr": at_tpr, "cost": None})
+    scores = kept_scores(store, stored, critical)
+    if scores is None:
         raise check.InputError(
             "the run has no validation samples to choose a threshold on; train with val_fraction."
         )
-    return threshold(stored.predictions("val"), critical, at_tpr)
+    found = choose(scores, study)
+    if found is None:
+        raise check.InputError(
+            "no critical sample is among those held out from training, so no threshold can be chosen; train "
+            "with validation samples of the critical classes."
+        )
+    return found
 
 
 def _rounded(values: Any) -> list[str]:
