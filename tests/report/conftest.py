@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from steelyard import metrics
 from steelyard.records import Predictions
 from steelyard.studies import config
+from steelyard.studies.evaluate import evaluate
 from steelyard.studies.store import Store, fresh_folder, write_rows
 
 if TYPE_CHECKING:
@@ -39,10 +39,12 @@ def build_store(
     grouped: bool = True,
     at_tpr: float = 0.95,
     skill: dict[str, float] = SKILL,
+    **settings: Any,
 ) -> Store:
     """Write a finished comparison; ``failed`` names method and seed of the runs that broke.
 
     With ``folds`` every fold is tested on other rows; without ``validation`` nothing is known of such a part.
+    ``settings`` are others of the study.
     """
     asked = config.study(
         {
@@ -53,11 +55,11 @@ def build_store(
             "folds": folds,
             "at_tpr": at_tpr,
         }
+        | settings
     )
     store = Store.create(folder, asked)
     counts = counts if validation else counts | {"val": [0] * len(classes)}
     store.write_facts(_facts(asked, list(classes), methods[0], counts) | {"grouped": grouped})
-    rows: list[dict[str, Any]] = []
     for run in asked.runs():
         name = str(run.method)
         there = store.unfinished_folder(run)
@@ -65,12 +67,12 @@ def build_store(
         if (name, run.seed) in failed:
             (there / "failure.txt").write_text(f"loss is nan after epoch 3 {EVIL}", encoding="utf-8")
         else:
-            rows += _write_run(there, run, counts, classes, critical_numbers(classes, critical), skill)
+            _write_run(there, run, counts, len(classes), skill)
         store.finish(run)
-    store.write_results(rows)
     total = sum(map(sum, counts.values()))
     if grouped:
         store.write_groups(np.arange(total) // 2)
+    store.write_results(evaluate(store))
     if pictures:
         rng = np.random.default_rng(5)
         rows_shown = np.arange(total)
@@ -102,25 +104,14 @@ def _facts(
 
 
 def _write_run(
-    folder: Path,
-    run: config.Run,
-    counts: dict[str, list[int]],
-    classes: Sequence[str],
-    critical: list[int],
-    skill: dict[str, float],
-) -> list[dict[str, Any]]:
-    found, name = {}, str(run.method)
-    rows_of = _rows_of_parts(counts, run.fold)
+    folder: Path, run: config.Run, counts: dict[str, list[int]], classes: int, skill: dict[str, float]
+) -> None:
+    rows_of, name = _rows_of_parts(counts, run.fold), str(run.method)
     for part in ("val", "test") if any(counts["val"]) else ("test",):
-        index = rows_of[part]
         target = np.repeat(np.arange(len(counts[part])), counts[part])
-        found[part] = _predict(target, index, name, run, len(classes), skill)
-        found[part].save(folder / f"{part}.npz")
+        predictions = _predict(target, rows_of[part], name, run, classes, skill)
+        predictions.save(folder / f"{part}.npz")
     _write_training(folder, run, name, counts, rows_of["train"])
-    rows = _rows(found, classes, critical, run)
-    if critical:
-        rows += [row | {"method": f"{name} + logit adjustment", "value": row["value"] * 0.97} for row in rows]
-    return rows
 
 
 def _rows_of_parts(counts: dict[str, list[int]], fold: int) -> dict[str, np.ndarray]:
@@ -200,45 +191,6 @@ def _write_training(
             percent=np.array([5, 25, 50, 75, 95, 100]),
             percentile=np.sort(rng.exponential(size=(epochs, 6)), axis=1),
         )
-
-
-def _rows(
-    parts: dict[str, Predictions], classes: Sequence[str], critical: list[int], run: config.Run
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for part, p in parts.items():
-        truth, said = p.target, p.decision
-        values = {
-            "accuracy": metrics.accuracy(truth, said),
-            "balanced_accuracy": metrics.balanced_accuracy(truth, said),
-            "mean_auc": metrics.mean_auc(truth, p.probability),
-            "mean_f1": metrics.mean_f1(truth, said),
-            "g_mean": metrics.g_mean(truth, said),
-            "ece": 0.1,
-            "brier": float(((p.probability - np.eye(p.logits.shape[1])[truth]) ** 2).sum(axis=1).mean()),
-        }
-        for name, value in zip(classes, metrics.recall_per_class(truth, said, len(classes)), strict=True):
-            values[f"recall[{name}]"] = float(value)
-        if critical:
-            values |= _at_critical(parts, part, critical)
-        key = {"method": str(run.method), "seed": run.seed, "fold": run.fold, "split": part}
-        rows += [key | {"metric": metric, "value": value} for metric, value in values.items()]
-    return rows
-
-
-def _at_critical(parts: dict[str, Predictions], part: str, critical: list[int]) -> dict[str, float]:
-    score = {name: log_odds(p, critical) for name, p in parts.items()}
-    positive = {name: np.isin(p.target, critical) for name, p in parts.items()}
-    found = {
-        "auc": metrics.auc(positive[part], score[part]),
-        "average_precision": metrics.average_precision(positive[part], score[part]),
-        "fpr_at_tpr": metrics.fpr_at_tpr(positive[part], score[part], 0.95),
-    }
-    if part == "test" and "val" in parts:
-        alarm = score["test"] >= metrics.threshold_at_tpr(positive["val"], score["val"], 0.95)
-        found["sensitivity"] = float(alarm[positive["test"]].mean())
-        found["false_alarm_rate"] = float(alarm[~positive["test"]].mean())
-    return found
 
 
 def log_odds(p: Predictions, critical: list[int]) -> np.ndarray:

@@ -109,7 +109,7 @@ def test_the_comparison_is_of_the_means_over_labels(store: Store) -> None:
     assert one.difference == pytest.approx(cells["focal"] - cells["bce"])
     assert one.low < one.difference < one.high
     assert one.p_each == ()
-    assert "focal reaches a balanced accuracy of" in summary.headline
+    assert summary.headline.startswith("Validation chose focal: it reaches a balanced accuracy of ")
 
 
 def test_the_page_shows_labels_and_nothing_that_does_not_apply(store: Store) -> None:
@@ -117,7 +117,7 @@ def test_the_page_shows_labels_and_nothing_that_does_not_apply(store: Store) -> 
     page = (store.folder / "report.html").read_text(encoding="utf-8")
     assert re.search(r"300 training and 120 test samples of 3 labels", page)
     sections = re.findall(r'<section id="(\w+)"', page)
-    assert sections == ["answer", "methods", "tests", "classes", "training", "made"]
+    assert sections == ["answer", "methods", "tests", "classes", "training", "next", "made"]
     assert re.findall(r'<a href="#(\w+)">', page)[: len(sections)] == sections
     assert "All labels in numbers" in page
     assert "Hat &lt;b&gt;" in page

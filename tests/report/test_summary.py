@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
 
 from steelyard import metrics, report
 from steelyard._checks import InputError
 from steelyard.report import comparison, evidence
+from steelyard.report.resample import resample
 from steelyard.report.summarise import summarise
+from steelyard.studies.evaluate import evaluate
 from steelyard.studies.store import Store
 
 if TYPE_CHECKING:
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steelyard.report.summary import Summary
+    from steelyard.studies.store import StoredRun
 
     Build = Callable[..., Store]
 
@@ -61,24 +67,23 @@ def test_best_is_marked_among_trained_methods(summary: Summary) -> None:
         assert best == [choose(trained, key=lambda row: row.cells[column.key].mean).method]
         assert not any(row.cells[column.key].tied for row in summary.methods if row.cells[column.key].best)
     free = [row for row in summary.methods if not row.trained]
-    assert len(free) == 3
+    assert len(free) == 3 * len(trained)
     assert not any(cell.best or cell.tied for row in free for cell in row.cells.values())
 
 
-def test_tied_methods_are_those_the_paired_test_cannot_tell(store: Store, summary: Summary) -> None:
-    best = values(store, "low(lam=0.1)", "balanced_accuracy")
-    fraction = 300 / 1300
-    p = {
-        name: metrics.corrected_resampled_t_test(
-            values(store, name, "balanced_accuracy"),
-            best[: len(values(store, name, "balanced_accuracy"))],
-            fraction,
-        ).p_value
-        for name in ("ce", "balanced-ce")
-    }
-    corrected = dict(zip(p, metrics.holm(list(p.values())), strict=True))
-    for row in summary.methods[:2]:
-        assert row.cells["balanced_accuracy"].tied == (corrected[row.method] >= 0.05)
+def test_tied_methods_are_those_not_shown_to_differ_from_the_best(store: Store, summary: Summary) -> None:
+    resampled = resample(evidence.read(store))
+    best = resampled["low(lam=0.1)"]
+    p_values = []
+    for name in ("ce", "balanced-ce"):
+        keys = sorted(set(resampled[name]) & set(best))
+        pairs = [(resampled[name][key], best[key]) for key in keys]
+        change = [a.plain["balanced_accuracy"] - b.plain["balanced_accuracy"] for a, b in pairs]
+        drawn = [a.resampled["balanced_accuracy"] - b.resampled["balanced_accuracy"] for a, b in pairs]
+        p_values.append(metrics.difference_p_value(change, np.mean(drawn, axis=0)))
+    for row, p in zip(summary.methods[:2], metrics.holm(p_values), strict=True):
+        assert row.cells["balanced_accuracy"].tied == (p >= 0.05)
+        assert not row.cells["g_mean"].tied  # a column that is not tested claims nothing
 
 
 def test_comparisons_pair_the_runs_that_both_finished(store: Store, summary: Summary) -> None:
@@ -89,7 +94,8 @@ def test_comparisons_pair_the_runs_that_both_finished(store: Store, summary: Sum
     assert low.difference == pytest.approx(np.mean(ours) - np.mean(theirs))
     assert low.low < low.difference < low.high
     assert low.effect_size == pytest.approx(metrics.cohens_d_paired(ours, theirs))
-    assert low.p_signed_rank == pytest.approx(0.25)
+    runs = metrics.mean_interval(np.subtract(ours, theirs))
+    assert (low.runs_low, low.runs_high) == pytest.approx((runs.low, runs.high))
     assert low.same_side == 3
     family = [one for one in summary.comparisons if one.measure == "fpr_at_tpr"]
     np.testing.assert_allclose([one.p_holm for one in family], metrics.holm([one.p_value for one in family]))
@@ -117,27 +123,97 @@ def test_equal_methods_are_never_told_apart(build: Build, tmp_path: Path) -> Non
                 twin = run.model_copy(update={"method": store.study.methods[0]})
                 source = store.run_folder(twin) / f"{part}.npz"
                 (store.run_folder(run) / f"{part}.npz").write_bytes(source.read_bytes())
+    store.write_results(evaluate(store))
     for one in summarise(evidence.read(store)).comparisons:
-        assert (one.difference, one.low, one.high, one.p_value, one.shown) == (0, 0, 0, 1, False)
+        if "+" not in one.method:
+            assert (one.difference, one.low, one.high, one.p_value, one.shown) == (0, 0, 0, 1, False)
 
 
-def test_percentiles_against_the_definition() -> None:
-    drawn = np.random.default_rng(0).normal(1.0, 0.6, 999)
-    low, high, p = comparison.percentiles(drawn)
-    ordered = np.sort(drawn)
-    assert (low, high) == pytest.approx((ordered[24], ordered[974]), abs=0.05)
-    assert p == pytest.approx(2 * ((drawn <= 0).sum() + 1) / 1000)
-    assert all(math.isnan(value) for value in comparison.percentiles(np.zeros(0)))
+@given(st.lists(st.floats(0, 0.2), min_size=1, max_size=12), st.floats(0.001, 0.2))
+def test_corrected_intervals_agree_with_holm(p_values: list[float], alpha: float) -> None:
+    levels = comparison.holm_levels(p_values, alpha)
+    assume(all(abs(p * k - alpha) > 1e-9 for p in p_values for k in range(1, len(p_values) + 1)))
+    rejected = metrics.holm(p_values) < alpha
+    assert [p < 1 - level for p, level in zip(p_values, levels, strict=True)] == rejected.tolist()
+
+
+def test_interval_and_p_never_contradict_each_other(summary: Summary) -> None:
+    for one in summary.comparisons:
+        if math.isfinite(one.low):
+            assert (one.p_value < 0.05) == (one.low > 0 or one.high < 0)
+            assert (one.p_holm < 0.05) == (one.corrected_low > 0 or one.corrected_high < 0) == one.shown
+            assert one.corrected_low <= one.low <= one.difference <= one.high <= one.corrected_high
+
+
+def test_the_method_is_chosen_on_validation_alone(store: Store, summary: Summary) -> None:
+    def mean(name: str, part: str) -> float:
+        rows = [row for row in store.results() if (row["method"], row["split"]) == (name, part)]
+        return float(np.mean([float(row["value"]) for row in rows if row["metric"] == "fpr_at_tpr"]))
+
+    names = [row.method for row in summary.methods]
+    best = min(names, key=lambda name: mean(name, "val"))
+    assert summary.chosen is not None
+    assert (summary.chosen.method, summary.chosen.measure) == (best, "fpr_at_tpr")
+    assert summary.chosen.validation == pytest.approx(mean(best, "val"))
+    assert summary.chosen.test["fpr_at_tpr"] == pytest.approx(mean(best, "test"))
+    assert summary.leader == min(names, key=lambda name: mean(name, "test"))
+
+
+def test_nobody_is_chosen_who_was_not_asked_for(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "out", failed=())
+    store.write_facts(store.facts() | {"added": {"low(lam=0.1)": "control of another"}})
+    found = summarise(evidence.read(store))
+    assert found.chosen is not None
+    assert not found.chosen.method.startswith("low")
+    assert not str(found.leader).startswith("low")
+    assert "low(lam=0.1) was not asked for: control of another." in found.details
+
+
+def test_decisions_follow_the_thresholds_of_validation(store: Store, summary: Summary) -> None:
+    (ce,) = [one for one in summary.decisions if (one.method, one.rule) == ("ce", "plain")]
+    shares, alarms, kept = [], [], 0
+    groups = store.groups()
+    assert groups is not None
+    for run in (one for one in store.runs() if str(one.run.method) == "ce"):
+        val, test = run.predictions("val"), run.predictions("test")
+        score, there = metrics.critical_score(val.logits, [1]), val.target == 1
+        cut = np.sort(score[there])[::-1][math.ceil(0.95 * there.sum()) - 1]
+        alarm, positive = metrics.critical_score(test.logits, [1]) >= cut, test.target == 1
+        shares.append(alarm[positive].mean())
+        alarms.append(alarm[~positive].mean())
+        missed = set(groups[test.index[positive & ~alarm]].tolist())
+        kept += 1 - len(missed) / len(set(groups[test.index[positive]].tolist())) >= 0.95
+    assert (ce.sensitivity.value, ce.false_alarms.value) == pytest.approx((np.mean(shares), np.mean(alarms)))
+    assert (ce.kept, ce.runs, ce.in_use) == (kept, 3, True)
+    n = 12  # groups of the 24 critical test samples
+    bounds = stats.binomtest(round(n * np.mean(shares)), n).proportion_ci(method="exact")
+    assert (ce.sensitivity.low, ce.sensitivity.high) == pytest.approx(tuple(bounds))
+    at = ce.prevalence[0]
+    assert at.precision == pytest.approx(
+        at.prevalence
+        * np.mean(shares)
+        / (at.prevalence * np.mean(shares) + (1 - at.prevalence) * np.mean(alarms))
+    )
+    assert "6 groups with critical samples are held out, 59 are needed" in summary.promise
+
+
+def in_use(run: StoredRun) -> dict[int, bool]:
+    """Whether each test sample is decided rightly, critical from the plain threshold of validation on."""
+    val, test = run.predictions("val"), run.predictions("test")
+    cut = metrics.threshold_at_tpr(val.target == 1, metrics.critical_score(val.logits, [1]), 0.95)
+    score = metrics.critical_score(test.logits, [1])
+    others = np.where(np.arange(4) == 1, -np.inf, test.logits).argmax(axis=1)
+    decision = np.where(score >= cut, 1, others)
+    return dict(zip(test.index.tolist(), (decision == test.target).tolist(), strict=True))
 
 
 def test_disagreements_are_counted_sample_by_sample(store: Store, summary: Summary) -> None:
     runs = {(str(one.run.method), one.run.seed): one for one in store.runs() if one.failure is None}
     counts = dict.fromkeys(((True, True), (True, False), (False, True), (False, False)), 0)
     for seed in range(3):
-        a, b = (runs[name, seed].predictions("test") for name in ("low(lam=0.1)", "ce"))
-        right = {i: d == t for i, d, t in zip(b.index, b.decision, b.target, strict=True)}
-        for i, d, t in zip(a.index, a.decision, a.target, strict=True):
-            counts[bool(d == t), bool(right[i])] += 1
+        a, b = (in_use(runs[name, seed]) for name in ("low(lam=0.1)", "ce"))
+        for i, right in a.items():
+            counts[right, b[i]] += 1
     (low,) = [one for one in summary.disagreements if one.method == "low(lam=0.1)"]
     assert (low.both_right, low.only_method, low.only_baseline, low.both_wrong) == tuple(counts.values())
 
@@ -146,7 +222,7 @@ def test_recall_counts_each_group_once(store: Store, summary: Summary) -> None:
     mel = summary.classes[1]
     assert (mel.name, mel.critical, mel.counts["train"]) == ("mel", True, 60)
     for one in mel.recall:
-        assert one.value == pytest.approx(np.mean(values(store, one.method, "recall[mel]")))
+        assert one.value == pytest.approx(np.mean(values(store, one.method, "sensitivity")))  # as decided
         interval = metrics.wilson_interval(round(one.value * 12), 12)  # 24 samples in groups of two
         assert (one.low, one.high) == pytest.approx((interval.low, interval.high))
 
@@ -159,7 +235,7 @@ def test_failures_costs_and_counts(summary: Summary) -> None:
         "loss is nan after epoch 3 <script>alert(1)</script>",
     )
     assert [cost.seconds_per_epoch for cost in summary.costs] == [1.5, 1.5, 1.5]
-    assert (summary.positives, summary.units, summary.missing, summary.leader) == (24, 150, 0, "low(lam=0.1)")
+    assert (summary.positives, summary.units, summary.missing) == (24, 150, 0)
 
 
 def test_summary_file_is_strict_json(store: Store, summary: Summary) -> None:
@@ -200,8 +276,8 @@ def test_rows_that_correct_twice_are_marked(build: Build, tmp_path: Path) -> Non
     assert not any(row.twice for row in summarise(evidence.read(store)).methods)
     store.write_facts(store.facts() | {"balancing": ["balanced-ce"]})
     marked = [row.method for row in summarise(evidence.read(store)).methods if row.twice]
-    assert marked == ["balanced-ce + logit adjustment"]
+    assert marked == ["balanced-ce + logit adjustment", "balanced-ce + prior shift"]
     report.write(store)
     page = (store.folder / "report.html").read_text(encoding="utf-8")
-    assert page.count('<span class="tag">corrects twice</span>') == 1
+    assert page.count('<span class="tag">corrects twice</span>') == 2
     assert "Corrects twice: the training of the method" in page

@@ -1,4 +1,4 @@
-"""Decision curves: what acting on a model's alarms is worth, at every rate of exchange of misses and alarms."""
+"""Decision curves: what acting on a model's alarms is worth, whatever a miss costs against an alarm."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def net_benefit(evidence: Evidence, looks: Mapping[str, Look]) -> Plot:
         legend(ax, len(findings))
         drawing = svg(figure, "net_benefit")
     finding = (
-        "Acting from a probability of p on counts a false alarm as p / (1 − p) of a true one. The dotted line "
-        "is to act on every sample, the line at 0 to act on none. Better than both: " + listed(findings)
+        "Acting from a probability of p on takes p / (1 - p) of a true alarm off for each false one. The "
+        "dotted line is to act on every sample, the line at 0 to act on none. Better than both: "
+        + listed(findings)
     )
     columns = ("method", "probability", "net_benefit", "sd", "act_on_all")
     return Plot("net_benefit", "Decision curve: what acting is worth", finding, drawing, columns, rows)

@@ -36,7 +36,7 @@ class Comparison:
     """``method`` minus ``baseline`` in one measure, averaged over the runs that both finished.
 
     ``low``, ``high`` and ``p_value`` cover both another training and other test samples. The corrected ones
-    allow for the number of methods (Holm): the interval leaves zero out exactly where ``p_holm`` is below 0.05.
+    allow for the number of methods (Holm): the interval leaves zero out just where ``p_holm`` is below 0.05.
     """
 
     measure: str
@@ -101,7 +101,7 @@ def tied_with_best(
 ) -> set[str]:
     """Which of ``names`` are not shown to differ from ``best``, after Holm's correction.
 
-    Empty where fewer than two runs are paired, and for measures that are not resampled: then nothing is known.
+    Empty where fewer than two runs are paired, and for measures that are not resampled.
     """
     pairs = [(name, _paired(resampled, measure, name, best)) for name in names if name != best]
     tested = [(name, one) for name, one in pairs if one is not None and len(one.differences) > 1]

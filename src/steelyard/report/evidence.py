@@ -111,7 +111,7 @@ class Evidence:
 
     @property
     def deciding(self) -> str:
-        """The measure that decides: cost or false alarms where a class is critical, else balanced accuracy."""
+        """The measure that decides: cost or false alarms for critical classes, else balanced accuracy."""
         if not self.critical:
             return "balanced_accuracy"
         return "expected_cost" if self.store.study.cost is not None else "fpr_at_tpr"
@@ -123,7 +123,7 @@ class Evidence:
 
     @property
     def candidates(self) -> dict[str, tuple[Scored, ...]]:
-        """What may be chosen: the methods asked for, the baseline, and the rows made of them after training."""
+        """What may be chosen: methods asked for, the baseline, and rows made of them after training."""
         asked = [name for name in self.methods if name == self.baseline or name not in self.added]
         return {
             name: runs
@@ -133,7 +133,7 @@ class Evidence:
 
     @property
     def chosen(self) -> str | None:
-        """The candidate with the best mean of the deciding measure on validation samples; None without such."""
+        """The candidate with the best mean of the deciding measure on validation; None without samples."""
         return self._best(self.validation, self.candidates)
 
     @property

@@ -46,7 +46,7 @@ def lead(summary: Summary) -> str | None:
 
 
 def lead_comparison(summary: Summary) -> Comparison | None:
-    """The comparison that the headline speaks of; where the baseline was chosen, that of the nearest rival."""
+    """The comparison that the headline speaks of; of a chosen baseline that with its nearest rival."""
     deciding = [one for one in summary.comparisons if one.measure == summary.deciding.key]
     named = [one for one in deciding if one.method == lead(summary)]
     asked = [one for one in deciding if one.method not in summary.added]
@@ -66,26 +66,26 @@ def _learned_nothing(summary: Summary) -> str:
 
 
 def _answer(summary: Summary, rows: Mapping[str, Row]) -> str:
-    column, baseline = summary.deciding, summary.baseline
-    best, name = lead_comparison(summary), lead(summary)
+    baseline, best, name = summary.baseline, lead_comparison(summary), lead(summary)
+    if best is None or name is None:
+        return f"{_figure(summary, rows[baseline], opening=True)} No other method finished with it."
     how = (
         "Validation chose"
         if summary.chosen
         else "Without validation samples none is chosen; on the test the best is"
     )
-    if best is None or name is None:
-        return f"{_figure(summary, rows[baseline], opening=True)} No other method finished with it."
+    difference, better = _difference(summary.deciding, best), _better(summary, best)
     if name == baseline:
-        figures = f"{how} {baseline}, the baseline: {_figure(summary, rows[baseline])} "
-        if best.shown and _better(summary, best):
-            return f"{figures}{best.method} is shown to be better on the test: {_difference(column, best)}."
-        return f"{figures}No method is shown to be better; the nearest is {best.method}: {_difference(column, best)}."
-    figures = f"{how} {name}: {_figure(summary, rows[name])} {baseline} {_reaches(summary)} {_percent(summary, rows[baseline])}. "
-    if not best.shown:
-        word = "No difference is shown" if best.runs > 1 else "One run shows no difference"
-        return f"{figures}{word}: {_difference(column, best)}."
-    word = "better" if _better(summary, best) else "worse"
-    return f"{figures}It is shown to be {word}: {_difference(column, best)}."
+        figures = f"{how} {baseline}, the baseline: {_figure(summary, rows[baseline])}"
+        if best.shown and better:
+            return f"{figures} {best.method} is shown to be better on the test: {difference}."
+        return f"{figures} No method is shown to be better; the nearest is {best.method}: {difference}."
+    theirs = f"{baseline} {_reaches(summary)} {_percent(summary, rows[baseline])}."
+    figures = f"{how} {name}: {_figure(summary, rows[name])} {theirs}"
+    if best.shown:
+        return f"{figures} It is shown to be {'better' if better else 'worse'}: {difference}."
+    verdict = "No difference is shown" if best.runs > 1 else "One run shows no difference"
+    return f"{figures} {verdict}: {difference}."
 
 
 def _better(summary: Summary, one: Comparison) -> bool:
@@ -131,9 +131,8 @@ def _difference(column: Measure, one: Comparison) -> str:
 def _over_runs(summary: Summary, best: Comparison) -> str:
     """What the runs say, and how many would be needed."""
     if best.runs == 1:
-        samples = (
-            f"{summary.deciding.change(best.samples_low)} to {summary.deciding.change(best.samples_high)}"
-        )
+        change = summary.deciding.change
+        samples = f"{change(best.samples_low)} to {change(best.samples_high)}"
         return (
             f"One run per method: over other test samples alone the difference of {best.method} would lie at "
             f"{samples}. Give --seeds for an interval that holds for another training."
@@ -158,8 +157,8 @@ def _best_on_test(summary: Summary) -> Iterator[str]:
         return
     row = rows[str(summary.leader)]
     yield (
-        f"{row.method} looks best on the test samples ({_percent(summary, row)}); a method picked by the test "
-        "looks better there than it is."
+        f"{row.method} looks best on the test samples ({_percent(summary, row)}); a method picked by the "
+        "test looks better there than it is."
     )
 
 

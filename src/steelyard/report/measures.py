@@ -63,8 +63,8 @@ _EXPECTED_COST = Measure(
 
 def _of_critical(share: str) -> tuple[Measure, ...]:
     fpr = (
-        "share of the non-critical test samples raised (1 − specificity) at the threshold that finds "
-        f"{share} of the critical test samples; it ranks methods and looks at the test labels"
+        "share of the non-critical test samples raised (one minus the specificity) at the threshold that "
+        f"finds {share} of the critical test samples; it ranks methods and looks at the test labels"
     )
     area = "chance that a critical sample scores above another one"
     average = "mean precision over the recall of critical samples"
@@ -78,7 +78,7 @@ def _of_critical(share: str) -> tuple[Measure, ...]:
             "false_alarm_rate",
             "False alarms in use",
             "neither",
-            f"share of the non-critical test samples raised (1 − specificity) {about}",
+            f"share of the non-critical test samples raised (one minus the specificity) {about}",
         ),
         Measure(
             "precision",
