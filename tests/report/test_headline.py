@@ -35,7 +35,7 @@ def lead_of(found: Summary) -> Comparison:
 def test_a_difference_that_stands_is_said_with_its_figures(store: Store) -> None:
     found = of(store)
     assert found.chosen is not None
-    low = replace(lead_of(found), corrected_low=-0.3, corrected_high=-0.1, p_holm=0.012)
+    low = replace(lead_of(found), low=-0.3, high=-0.1, p_value=0.012, p_holm=0.2)
     found = replace(found, comparisons=(low,))
     texts = [
         f"{100 * value:.1f}".replace("-", "\N{MINUS SIGN}")
@@ -51,9 +51,7 @@ def test_a_difference_that_stands_is_said_with_its_figures(store: Store) -> None
 
 def test_a_difference_that_is_not_shown_is_not_sold_as_one(store: Store) -> None:
     found = of(store)
-    unsure = replace(
-        lead_of(found), corrected_low=-0.3, corrected_high=0.1, p_holm=0.3, runs_needed=9, same_side=2
-    )
+    unsure = replace(lead_of(found), low=-0.3, high=0.1, p_value=0.3, p_holm=0.01, runs_needed=9, same_side=2)
     text = headline.headline(replace(found, comparisons=(unsure,)))
     assert "No difference is shown: difference" in text
     assert "shown to be better" not in text

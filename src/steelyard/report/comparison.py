@@ -214,7 +214,7 @@ def _compare(
         runs=len(pair.keys),
         same_side=int((np.sign(change) == np.sign(value - other)).sum()),
         effect_size=cohens_d_paired(pair.values[:, 0], pair.values[:, 1]) if several else math.nan,
-        runs_needed=runs_needed(change, pair.replicates, level=level) if several else None,
+        runs_needed=runs_needed(change, pair.replicates) if several else None,
         p_each=tuple(_per_run(evidence, measure, method, baseline, pair.keys)),
     )
 

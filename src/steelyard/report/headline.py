@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from steelyard.report.comparison import ALPHA
 from steelyard.report.measures import called, count, joined, p_phrase, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from steelyard.report.comparison import Comparison
-    from steelyard.report.measures import Measure
     from steelyard.report.summary import Row, Summary
 
 
@@ -74,15 +74,15 @@ def _answer(summary: Summary, rows: Mapping[str, Row]) -> str:
         if summary.chosen
         else "Without validation samples none is chosen; on the test the best is"
     )
-    difference, better = _difference(summary.deciding, best), _better(summary, best)
+    difference, better = _difference(summary, best), _better(summary, best)
     if name == baseline:
         figures = f"{how} {baseline}, the baseline: {_figure(summary, rows[baseline])}"
-        if best.shown and better:
+        if _shown(summary, best) and better:
             return f"{figures} {best.method} is shown to be better on the test: {difference}."
         return f"{figures} No method is shown to be better; the nearest is {best.method}: {difference}."
     theirs = f"{baseline} {_reaches(summary)} {_percent(summary, rows[baseline])}."
     figures = f"{how} {name}: {_figure(summary, rows[name])} {theirs}"
-    if best.shown:
+    if _shown(summary, best):
         return f"{figures} It is shown to be {'better' if better else 'worse'}: {difference}."
     verdict = "No difference is shown" if best.runs > 1 else "One run shows no difference"
     return f"{figures} {verdict}: {difference}."
@@ -118,14 +118,27 @@ def _reaches(summary: Summary) -> str:
     return "raises" if summary.critical else "reaches a balanced accuracy of"
 
 
-def _difference(column: Measure, one: Comparison) -> str:
-    """The difference with the interval and the p that Holm's correction leaves."""
+def _pre_chosen(summary: Summary, one: Comparison) -> bool:
+    """Whether validation named this comparison before the test was looked at: one test needs no correction."""
+    return summary.chosen is not None and one.method == summary.chosen.method
+
+
+def _shown(summary: Summary, one: Comparison) -> bool:
+    return one.p_value < ALPHA if _pre_chosen(summary, one) else one.shown
+
+
+def _difference(summary: Summary, one: Comparison) -> str:
+    """The difference with its interval and p, which Holm's correction allows for where the test chose."""
+    column = summary.deciding
     points = " points" if column.percent else ""
     found = f"difference {column.change(one.difference)}{points}"
     if one.runs == 1:
         return f"{found}, without an interval, as another training may change it by any amount"
-    bounds = f"{column.change(one.corrected_low)} to {column.change(one.corrected_high)}"
-    return f"{found}, 95 % interval {bounds} over trainings and test samples, {p_phrase(one.p_holm)}"
+    low, high, p_value = one.corrected_low, one.corrected_high, one.p_holm
+    if _pre_chosen(summary, one):
+        low, high, p_value = one.low, one.high, one.p_value
+    bounds = f"{column.change(low)} to {column.change(high)}"
+    return f"{found}, 95 % interval {bounds} over trainings and test samples, {p_phrase(p_value)}"
 
 
 def _over_runs(summary: Summary, best: Comparison) -> str:
@@ -141,7 +154,7 @@ def _over_runs(summary: Summary, best: Comparison) -> str:
     if best.difference == 0:
         agree = "the mean difference is 0"
     text = f"{best.method} against {best.baseline}: {agree}."
-    if best.shown:
+    if _shown(summary, best):
         return text
     if best.runs_needed is None:
         return f"{text} More runs alone could not show such a difference: it takes more test samples."
