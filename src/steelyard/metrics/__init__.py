@@ -32,16 +32,32 @@ from steelyard.metrics.confusion import (
     support,
     top_k_accuracy,
 )
+from steelyard.metrics.cost import (
+    expected_cost,
+    net_benefit,
+    npv_at_prevalence,
+    precision_at_prevalence,
+    threshold_at_cost,
+)
 from steelyard.metrics.decision import (
     adjust_logits,
     class_priors,
     critical_score,
     decide,
+    decide_critical,
     estimate_priors,
     shift_priors,
 )
 from steelyard.metrics.delong import DeLongTest, delong_interval, delong_test
-from steelyard.metrics.intervals import Interval, mean_interval, standard_deviation, wilson_interval
+from steelyard.metrics.difference import difference_interval, difference_p_value, runs_needed
+from steelyard.metrics.guarantee import positives_needed, promised_tpr
+from steelyard.metrics.intervals import (
+    Interval,
+    clopper_pearson_interval,
+    mean_interval,
+    standard_deviation,
+    wilson_interval,
+)
 from steelyard.metrics.ranking import (
     PrecisionRecallCurve,
     RocCurve,
@@ -92,6 +108,7 @@ __all__ = [
     "bootstrap_interval",
     "brier",
     "class_priors",
+    "clopper_pearson_interval",
     "close_enough_accuracy",
     "cohens_d_paired",
     "confusion_matrix",
@@ -99,10 +116,14 @@ __all__ = [
     "critical_difference",
     "critical_score",
     "decide",
+    "decide_critical",
     "delong_interval",
     "delong_test",
+    "difference_interval",
+    "difference_p_value",
     "estimate_priors",
     "expected_calibration_error",
+    "expected_cost",
     "f1_per_class",
     "fit_temperature",
     "fpr_at_fn",
@@ -120,18 +141,25 @@ __all__ = [
     "mean_precision",
     "mean_recall",
     "multilabel_balanced_accuracy",
+    "net_benefit",
+    "npv_at_prevalence",
     "paired_t_test",
     "partial_auc",
+    "positives_needed",
+    "precision_at_prevalence",
     "precision_per_class",
     "precision_recall_curve",
+    "promised_tpr",
     "recall_per_class",
     "reliability_curve",
     "roc_curve",
+    "runs_needed",
     "shift_priors",
     "smallest_wilcoxon_p",
     "standard_deviation",
     "superclass_accuracy",
     "support",
+    "threshold_at_cost",
     "threshold_at_tpr",
     "top_k_accuracy",
     "tpr_at_fpr",

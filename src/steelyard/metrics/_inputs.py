@@ -72,6 +72,14 @@ def numbers(name: str, values: ArrayLike) -> NDArray[np.floating]:
     return found
 
 
+def groups(group: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    """(N,) numbers or names of the group of each sample."""
+    found = np.asarray(group)
+    if found.shape != shape:
+        raise InputError(f"expected group of shape {shape} like target, got {found.shape}.")
+    return found
+
+
 def class_scores(target: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
     """(N,) labels and (N, C) scores, every label below C."""
     truth, value = labels("target", target), numbers("scores", score)

@@ -141,10 +141,7 @@ def _groups(
     """(N,) group number of each sample, (G,) stratum of each group: the rarest class in it."""
     if group is None:
         return np.arange(target.size), target
-    names = np.asarray(group)
-    if names.shape != target.shape:
-        raise InputError(f"expected group of shape {target.shape} like target, got {names.shape}.")
-    member = np.unique(names, return_inverse=True)[1]
+    member = np.unique(check.groups(group, target.shape), return_inverse=True)[1]
     rarity = np.argsort(np.argsort(np.bincount(target), kind="stable"))  # 0 for the rarest class
     rank = np.full(member.max() + 1, rarity.size)
     np.minimum.at(rank, member, rarity[target])

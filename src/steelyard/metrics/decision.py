@@ -98,15 +98,7 @@ def critical_score(logits: ArrayLike, critical: Sequence[int]) -> NDArray[np.flo
     >>> critical_score([[0.0, 1.0, 3.0]], critical=[2]).round(3)
     array([1.687])
     """
-    z = check.numbers("logits", logits)
-    if z.ndim != 2:
-        raise InputError(f"expected logits of shape (N, C), got {z.shape}.")
-    named = check.labels("critical", critical)
-    chosen = np.isin(np.arange(z.shape[1]), named)
-    if not named.size or named.max() >= z.shape[1] or chosen.all():
-        raise InputError(
-            f"expected some, not all, of the classes 0 to {z.shape[1] - 1} as critical, got {named.tolist()}."
-        )
+    z, chosen = _critical(logits, critical)
     z = z.astype(np.float64, copy=False)
     return np.asarray(logsumexp(z[:, chosen], axis=1) - logsumexp(z[:, ~chosen], axis=1), dtype=np.float64)
 
@@ -120,6 +112,39 @@ def decide(score: ArrayLike, threshold: float) -> NDArray[np.int64]:
     if np.isnan(threshold):
         raise InputError("expected a threshold, got NaN; the validation data has no positive sample.")
     return np.asarray(check.numbers("score", score) >= threshold, dtype=np.int64)
+
+
+def decide_critical(logits: ArrayLike, critical: Sequence[int], threshold: float) -> NDArray[np.int64]:
+    """Class numbers (N,): a critical class where :func:`critical_score` reaches ``threshold``, else another.
+
+    Among the critical classes, or among the others, it is the one with the largest logit.
+
+    Args:
+        logits: (N, C).
+        critical: class numbers, at least one and not all.
+        threshold: log-odds, found on validation data; infinite for never, minus infinity for always.
+
+    >>> decide_critical([[0.0, 1.0, 0.5], [3.0, 2.0, 0.5]], critical=[2], threshold=-1.0)
+    array([2, 0])
+    """
+    alarm = decide(critical_score(logits, critical), threshold).astype(np.bool_)
+    z, chosen = _critical(logits, critical)
+    of_critical, of_others = (np.flatnonzero(side)[z[:, side].argmax(axis=1)] for side in (chosen, ~chosen))
+    return np.asarray(np.where(alarm, of_critical, of_others), dtype=np.int64)
+
+
+def _critical(logits: ArrayLike, critical: Sequence[int]) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """(N, C) logits and (C,) which classes are critical."""
+    z = check.numbers("logits", logits)
+    if z.ndim != 2:
+        raise InputError(f"expected logits of shape (N, C), got {z.shape}.")
+    named = check.labels("critical", critical)
+    chosen = np.isin(np.arange(z.shape[1]), named)
+    if not named.size or named.max() >= z.shape[1] or chosen.all():
+        raise InputError(
+            f"expected some, not all, of the classes 0 to {z.shape[1] - 1} as critical, got {named.tolist()}."
+        )
+    return z, chosen
 
 
 def _priors(name: str, values: ArrayLike) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy.special import ndtri, stdtrit
+from scipy.special import betaincinv, ndtri, stdtrit
 
 from steelyard._checks import InputError
 from steelyard.metrics import _inputs as check
@@ -69,10 +69,7 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     >>> interval.low, round(interval.high, 4)
     (0.0, 0.2775)
     """
-    check.whole("successes", successes, 0)
-    check.whole("n", n, 0)
-    if successes > n:
-        raise InputError(f"expected at most n = {n} successes, got {successes}.")
+    _counts(successes, n)
     z = float(ndtri((1 + check.level(level)) / 2))
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, level)
@@ -81,3 +78,29 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     reach = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     low = 0.0 if successes == 0 else centre - reach  # exactly, not up to rounding
     return Interval(share, low, 1.0 if successes == n else centre + reach, level)
+
+
+def clopper_pearson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Share ``successes / n`` with Clopper and Pearson's (Biometrika, 1934) exact interval.
+
+    It holds the true share with at least ``level``, whatever that share is, and is wider than
+    :func:`wilson_interval` for it. NaN for ``n`` 0.
+
+    >>> interval = clopper_pearson_interval(0, 10)
+    >>> interval.low, round(interval.high, 4)
+    (0.0, 0.3085)
+    """
+    _counts(successes, n)
+    tail = (1 - check.level(level)) / 2
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, level)
+    missed = n - successes
+    low = float(betaincinv(successes, missed + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, missed, 1 - tail)) if missed else 1.0
+    return Interval(successes / n, low, high, level)
+
+
+def _counts(successes: int, n: int) -> None:
+    check.whole("successes", successes, 0)
+    if successes > check.whole("n", n, 0):
+        raise InputError(f"expected at most n = {n} successes, got {successes}.")

@@ -14,6 +14,7 @@ import numpy as np
 
 from steelyard._checks import InputError, between
 from steelyard.metrics import _inputs as check
+from steelyard.metrics.guarantee import lowest_of_groups, promising_rank
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -186,18 +187,55 @@ def tpr_at_fpr(target: ArrayLike, score: ArrayLike, fpr: float) -> float:
     return int(np.count_nonzero(found > first_refused)) / found.size
 
 
-def threshold_at_tpr(target: ArrayLike, score: ArrayLike, tpr: float) -> float:
+def threshold_at_tpr(
+    target: ArrayLike,
+    score: ArrayLike,
+    tpr: float,
+    confidence: float | None = None,
+    *,
+    group: ArrayLike | None = None,
+) -> float:
     """Largest threshold at which deciding ``score >= threshold`` finds a share ``tpr`` of the positives.
 
-    Infinite for ``tpr`` 0, NaN without positives.
+    Of these positives; of new ones it often finds less. With ``confidence`` it is the largest threshold that
+    finds a share ``tpr`` of new positives with this probability over the draw of these, whatever their
+    distribution. For that the positives must be independent. Samples of one patient or lesion are not: with
+    ``group`` each group with a positive counts once, by its lowest positive score, and the promise is about
+    new groups: in a share ``tpr`` of them every positive is found.
+
+    Infinite for ``tpr`` 0, NaN without positives; with ``confidence`` both are refused.
+
+    Args:
+        target: (N,) of 0 and 1.
+        score: (N,), of samples that the model was not trained on.
+        tpr: share to find, within 0 and 1; with ``confidence`` strictly between them.
+        confidence: probability that the promise is kept, strictly between 0 and 1; None promises nothing.
+        group: (N,) numbers or names; changes nothing without ``confidence``.
+
+    Raises:
+        InputError: if there are too few positives, or groups with one, to promise ``tpr``; see
+            :func:`positives_needed` and :func:`promised_tpr`.
+
+    References: Tong, Feng and Li, "Neyman-Pearson classification algorithms and NP receiver operating
+        characteristics", Science Advances, 2018, proposition 1.
 
     >>> threshold_at_tpr([0, 0, 0, 0, 1, 1], [1, 2, 3, 4, 2.5, 5], tpr=0.95)
     2.5
+    >>> threshold_at_tpr(np.ones(100, int), np.arange(100), tpr=0.9)
+    10.0
+    >>> threshold_at_tpr(np.ones(100, int), np.arange(100), tpr=0.9, confidence=0.95)
+    4.0
     """
     positive, value = check.binary_scores(target, score)
     found = value[positive]
-    needed = _needed(between("tpr", tpr, 0, 1), found.size)
-    return _largest(found, needed) if found.size else math.nan
+    of = None if group is None else check.groups(group, positive.shape)[positive]
+    if confidence is None:
+        needed = _needed(between("tpr", tpr, 0, 1), found.size)
+        return _largest(found, needed) if found.size else math.nan
+    if of is not None:
+        found = lowest_of_groups(of, found)
+    unit = "positive samples" if of is None else "groups with a positive sample"
+    return _largest(found, found.size + 1 - promising_rank(found.size, tpr, confidence, unit))
 
 
 def _fpr_when_found(positive: NDArray[np.bool_], value: NDArray[np.floating], needed: int) -> float:
