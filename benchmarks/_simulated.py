@@ -25,7 +25,7 @@ def correct(
     spread: float,
     shared: tuple[float, float] = SHARED,
 ) -> NDArray[np.float64]:
-    """(methods, runs, samples) 1 where right; ``accuracy`` (methods,) is the mean over trainings and samples."""
+    """(methods, runs, samples) 1 where right; ``accuracy`` is each method's mean over all of these."""
     methods = len(accuracy)
     trained = np.clip(rng.normal(size=(methods, runs)), -FARTHEST, FARTHEST) * spread
     difficulty = sum(

@@ -1,10 +1,11 @@
 """Does the interval of a difference hold the true one, over other trainings and other test samples?
 
 Two methods, right on 85 and 80 % of all samples on average over trainings; each training of each has an
-accuracy of its own (standard deviation 0, 2 or 5 points). They meet on 400 test samples in R paired runs. What
-is hard is hard for both, or mostly for one method in all its runs. Intervals at 95 %: percentiles over test
-samples, Student's t over runs, t of the summed variances with Satterthwaite's degrees of freedom, and
-:func:`steelyard.metrics.difference_interval`. Goal: it holds the true difference in at least 93 % of the cases.
+accuracy of its own (standard deviation 0, 2 or 5 points). They meet on 400 test samples in R paired runs.
+What is hard is hard for both, or mostly for one method in all its runs. Intervals at 95 %: percentiles over
+test samples, Student's t over runs, t of the summed variances with Satterthwaite's degrees of freedom, and
+:func:`steelyard.metrics.difference_interval`. Goal: it holds the true difference in at least 93 % of the
+studies.
 
     python benchmarks/difference_interval.py [--save]
 """

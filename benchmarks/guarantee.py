@@ -3,8 +3,8 @@
 n positives are drawn, the threshold is chosen on them, and its true sensitivity follows from the population:
 normal scores, scores of few distinct values, scores of an easy and a hard half, and groups of 1 to 8 samples
 whose scores hang together (n groups; a group is found where all its samples are). Goal: kept in at least 95 %
-of the draws at confidence 0.95, up to three standard errors of that share (0.005). For scores without ties the
-probability is known in closed form and stands beside.
+of the draws at confidence 0.95, up to three standard errors of that share (0.005). For scores without ties
+the probability is known in closed form and stands beside.
 
     python benchmarks/guarantee.py [--save]
 """
