@@ -106,6 +106,37 @@ def test_threshold_from_validation_keeps_its_promise_there() -> None:
     assert metrics.decide([1.0, 2.0], math.inf).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("critical", [[0], [1, 3], [4, 2]])
+@pytest.mark.parametrize("threshold", [-math.inf, -1.0, 0.0, 2.0, math.inf])
+def test_critical_decisions_one_sample_at_a_time(critical: list[int], threshold: float) -> None:
+    logits = np.random.default_rng(5).normal(size=(200, 5)) * 2
+    others = [c for c in range(5) if c not in critical]
+    expected = []
+    for row in logits:
+        odds = np.exp(row[critical]).sum() / np.exp(row[others]).sum()
+        side = critical if math.log(odds) >= threshold else others
+        expected.append(max(side, key=lambda c: row[c]))
+    found = metrics.decide_critical(logits, critical, threshold)
+    assert found.dtype == np.int64
+    assert found.tolist() == expected
+
+
+def test_critical_decisions_of_two_classes_are_those_of_the_score() -> None:
+    logits = np.random.default_rng(6).normal(size=(50, 2))
+    score = metrics.critical_score(logits, [1])
+    for threshold in (0.3, score[7]):  # a score that meets the threshold counts as found
+        np.testing.assert_array_equal(
+            metrics.decide_critical(logits, [1], threshold), metrics.decide(score, threshold)
+        )
+    np.testing.assert_array_equal(metrics.decide_critical(logits, [1], 0.0), logits.argmax(axis=1))
+
+
+def test_a_class_that_is_ruled_out_stays_on_its_side() -> None:
+    logits = [[0.0, -np.inf, -np.inf], [-np.inf, 0.0, -1.0]]
+    assert metrics.decide_critical(logits, [1, 2], -math.inf).tolist() == [1, 1]
+    assert metrics.decide_critical(logits, [1, 2], math.inf).tolist() == [0, 1]  # infinite odds reach it
+
+
 def test_temperature_and_priors_work_on_what_the_other_gives() -> None:
     logits = np.random.default_rng(4).normal(size=(20, 3)) * 4
     target = logits.argmax(axis=1)
@@ -140,6 +171,8 @@ def test_temperature_and_priors_work_on_what_the_other_gives() -> None:
         (lambda: metrics.critical_score([[1.0, 2.0]], [2]), r"got \[2\]"),
         (lambda: metrics.critical_score([1.0, 2.0], [1]), r"logits of shape \(N, C\)"),
         (lambda: metrics.decide([1.0], math.nan), "expected a threshold, got NaN"),
+        (lambda: metrics.decide_critical([[1.0, 2.0]], [1], math.nan), "expected a threshold, got NaN"),
+        (lambda: metrics.decide_critical([[1.0, 2.0]], [2], 0.0), "not all, of the classes 0 to 1"),
     ],
 )
 def test_bad_input_is_one_clear_line(call: Callable[[], object], message: str) -> None:

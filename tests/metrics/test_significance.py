@@ -183,8 +183,25 @@ def test_wilson_agrees_with_scipy(counts: tuple[int, int], level: float) -> None
     assert 0 <= ours.low <= ours.estimate <= ours.high <= 1
 
 
-def test_wilson_without_samples_is_nan() -> None:
-    assert math.isnan(metrics.wilson_interval(0, 0).low)
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
+def test_clopper_pearson_agrees_with_scipy(counts: tuple[int, int], level: float) -> None:
+    ours = metrics.clopper_pearson_interval(*counts, level)
+    theirs = stats.binomtest(*counts).proportion_ci(level, method="exact")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0, abs=1e-9)
+    assert 0 <= ours.low <= ours.estimate <= ours.high <= 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.31, 0.5, 0.95, 1.0])
+def test_clopper_pearson_never_holds_the_share_less_often_than_it_says(share: float) -> None:
+    intervals = [metrics.clopper_pearson_interval(k, 40, 0.9) for k in range(41)]
+    held = [one.low <= share <= one.high for one in intervals]
+    assert stats.binom.pmf(np.arange(41), 40, share) @ held >= 0.9
+
+
+def test_shares_without_samples_are_nan() -> None:
+    for interval in (metrics.wilson_interval(0, 0), metrics.clopper_pearson_interval(0, 0)):
+        assert math.isnan(interval.estimate)
+        assert math.isnan(interval.low)
 
 
 def test_ranks_and_friedman_agree_with_scipy() -> None:
@@ -241,6 +258,9 @@ def test_critical_difference_agrees_with_the_published_table(methods: int, q: fl
         (lambda: metrics.mean_interval([[1.0]]), r"values of shape \(n,\)"),
         (lambda: metrics.mean_interval([1.0], level=0), "level must lie strictly between 0 and 1"),
         (lambda: metrics.wilson_interval(3, 2), "at most n = 2 successes, got 3"),
+        (lambda: metrics.clopper_pearson_interval(3, 2), "at most n = 2 successes, got 3"),
+        (lambda: metrics.clopper_pearson_interval(-1, 2), "successes must be a whole number"),
+        (lambda: metrics.clopper_pearson_interval(0, 0, level=95), "level must lie strictly between 0 and 1"),
         (lambda: metrics.average_ranks([1.0, 2.0]), r"\(data sets, at least 2 methods\), got \(2,\)"),
         (lambda: metrics.friedman_test([[1.0], [2.0]]), r"at least 2 methods\), got \(2, 1\)"),
         (lambda: metrics.friedman_test([[1.0, math.nan]]), "matrix without NaN"),

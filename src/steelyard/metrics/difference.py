@@ -4,8 +4,9 @@ Two things vary: the training (initial weights, order) and the test samples. An 
 alone takes the trained models as they are, one over runs alone the test samples as they are. Here the
 half-widths of both are added in quadrature: Student's over R paired runs, and the normal one over bootstrap
 replicates of the mean difference. This is Howe's approximation for a sum of two independent variables
-(Journal of the American Statistical Association, 1974). Unlike Satterthwaite's degrees of freedom it keeps its level with two
-or three runs, and at the high levels that many comparisons ask for; where it errs, it is too wide.
+(Journal of the American Statistical Association, 1974). Unlike Satterthwaite's degrees of freedom it keeps
+its level with two or three runs, and at the high levels that many comparisons ask for. Where it errs, it is
+too wide.
 """
 
 from __future__ import annotations
