@@ -97,14 +97,66 @@ def test_groups_never_cross(pair: tuple[Array, Array], seed: int, folds: int | N
     assert all((data.counts(rows) >= 1).all() for rows in (parts.train, parts.val, parts.test))
 
 
-def test_grouped_parts_have_nearly_their_shares() -> None:
+@settings(deadline=None)
+@given(pair=grouped(), seed=st.integers(0, 99), folds=st.sampled_from([None, 2, 3]))
+def test_grouped_parts_have_nearly_their_shares(
+    pair: tuple[Array, Array], seed: int, folds: int | None
+) -> None:
+    target, group = pair
+    data = data_of(target, group)
+    parts = split(data, seed=seed, folds=folds, test_fraction=0.25, val_fraction=0.25)
+    wanted = 0.25 if folds is None else 1 / folds
+    largest = 4
+    assert (abs(data.counts(parts.test) - wanted * data.counts()) <= 2 * largest).all()
+    assert abs(len(parts.test) - wanted * len(target)) <= 2 * largest
+    assert (abs(data.counts(parts.val) - 0.25 * (1 - wanted) * data.counts()) <= 2 * largest).all()
+
+
+def sizes_of(group: Array, rows: Array) -> Array:
+    return np.unique(group[rows], return_counts=True)[1]
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("folds", [None, 5])
+def test_groups_are_as_large_in_each_part_as_in_the_data(several: bool, folds: int | None) -> None:
+    """By class: the mean size, and the share of groups up to each size (the distance of Kolmogorov)."""
     rng = np.random.default_rng(0)
-    owner = rng.choice(3, size=600, p=[0.7, 0.25, 0.05])
-    sizes = rng.integers(1, 5, size=600)
-    data = data_of(np.repeat(owner, sizes), np.repeat(np.arange(600), sizes))
-    parts = split(data, seed=3)
-    np.testing.assert_allclose(data.counts(parts.test), 0.2 * data.counts(), atol=4)  # the largest group
-    np.testing.assert_allclose(data.counts(parts.val), 0.15 * 0.8 * data.counts(), atol=4)
+    size = rng.integers(1, 9, size=800)
+    group = rng.permutation(np.repeat(np.arange(800), size))
+    if several:
+        target = (rng.random((800, 3)) < [0.5, 0.3, 0.2]).astype(np.int64)[group]
+        member = np.hstack([target == 1, target == 0])
+    else:
+        target = rng.choice(3, size=800, p=[0.5, 0.3, 0.2])[group]
+        member = target[:, None] == np.arange(3)
+    features = Table(np.zeros((len(group), 1)), ("x",))
+    data = Dataset("toy", features, torch.as_tensor(target), ("a", "b", "c"), group)
+    drawn = [split(data, seed=s, fold=s % (folds or 1), folds=folds, val_fraction=0.05) for s in range(10)]
+    for rows_of in (lambda parts: parts.train, lambda parts: parts.val, lambda parts: parts.test):
+        for mine in member.T:
+            known = sizes_of(group, np.flatnonzero(mine))
+            found = np.concatenate([sizes_of(group, rows[mine[rows]]) for rows in map(rows_of, drawn)])
+            assert found.mean() == pytest.approx(known.mean(), rel=0.08)
+            steps = np.arange(1, 9)
+            apart = (found <= steps[:, None]).mean(axis=1) - (known <= steps[:, None]).mean(axis=1)
+            assert abs(apart).max() < 0.12
+
+
+def test_the_seed_moves_groups_also_where_no_two_are_of_one_size() -> None:
+    sizes = np.arange(1, 61)  # no two groups of one size
+    data = data_of(np.repeat(np.arange(60) % 2, sizes), np.repeat(np.arange(60), sizes))
+    assert len({tuple(split(data, seed=seed).val) for seed in range(5)}) == 5
+
+
+def test_with_as_few_groups_as_are_needed_each_part_gets_one_of_each_class() -> None:
+    """However unequal they are; the test part also leaves two, for training and validation."""
+    sizes = np.array([90, 9, 1, 50, 50, 50])
+    target, group = np.repeat([0, 0, 0, 1, 1, 1], sizes), np.repeat(np.arange(6), sizes)
+    for folds in (None, 3):
+        parts = split(data_of(target, group), seed=0, folds=folds)
+        for rows in (parts.train, parts.val, parts.test):
+            assert len(np.unique(group[rows])) == 2
+            assert set(target[rows]) == {0, 1}
 
 
 TARGET = np.random.default_rng(1).permutation(np.repeat([0, 1, 2], [60, 30, 10]))

@@ -12,8 +12,6 @@ from steelyard._checks import InputError, between
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from steelyard.data.dataset import Dataset, Rows
 
 _TEST, _VAL = 1, 2  # streams of random numbers: what is drawn for one part tells nothing of the other
@@ -120,35 +118,49 @@ def _dealt(
 ) -> Rows:
     """The part, 0 to P-1, that each of ``rows`` falls to: ``shares`` of each class, groups undivided."""
     target = dataset.target.numpy()[rows]
-    group = None if dataset.group is None else dataset.group[rows]
-    units = "samples" if group is None else "groups"
-    member, names = _memberships(target, dataset.classes)
-    for name, mine in zip(names, member.T, strict=True):
-        number = int(mine.sum()) if group is None else len(np.unique(group[mine]))
-        if number < sum(share.least for share in shares):
+    group = np.arange(len(rows))
+    if dataset.group is not None:
+        group = np.unique(dataset.group[rows], return_inverse=True)[1]
+    units = "samples" if dataset.group is None else "groups"
+    names = list(dataset.classes)
+    if dataset.multilabel:
+        names += [f"no {name}" for name in names]
+    held = _held(target, group, len(names))
+    least = sum(share.least for share in shares)
+    for name, number in zip(names, np.bincount(held.name, minlength=len(names)), strict=True):
+        if number < least:
             raise InputError(
                 f"{dataset.name}: the class {name!r} has {number} {units[:-1] if number == 1 else units} "
-                f"for {needs}; "
-                f"it needs at least {sum(share.least for share in shares)}, or leave the class out."
+                f"for {needs}; it needs at least {least}, or leave the class out."
             )
-    if dataset.multilabel:
-        dealt = _deal_labels(member, np.arange(len(rows)) if group is None else group, shares, rng)
-    else:
-        dealt = _deal(target, shares, rng) if group is None else _deal_groups(target, group, shares, rng)
-    for name, mine in zip(names, member.T, strict=True):
-        if len(np.unique(dealt[mine])) < len(shares):
+    alone = dataset.group is None and not dataset.multilabel
+    part = _deal(target, shares, rng) if alone else _deal_groups(held, shares, rng)
+    reached = np.zeros((len(shares), len(names)), dtype=bool)
+    reached[part[held.group], held.name] = True
+    for name, number in zip(names, reached.sum(axis=0), strict=True):
+        if number < len(shares):
             raise InputError(
                 f"{dataset.name}: the {units} of the class {name!r} cannot be divided into {needs}: "
                 "they hold other classes as well; leave the class out or divide the groups."
             )
-    return dealt
+    return part[group]
 
 
-def _memberships(target: Rows, classes: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
-    """(N, K) which samples belong to which class, and the K names; of a label also those without it."""
+class _Held(NamedTuple):
+    """How many samples of which class each group holds, group by group; classes it lacks are left out."""
+
+    group: Rows
+    name: Rows  # number of the class; those with a label are one class, those without it another
+    number: Rows
+
+
+def _held(target: Rows, group: Rows, names: int) -> _Held:
     if target.ndim == 2:
-        return np.hstack([target == 1, target == 0]), [*classes, *(f"no {name}" for name in classes)]
-    return target[:, None] == np.arange(len(classes)), list(classes)
+        sample, name = np.nonzero(np.hstack([target == 1, target == 0]))
+    else:
+        sample, name = np.arange(len(target)), target
+    pair, number = np.unique(group[sample] * names + name, return_counts=True)
+    return _Held(pair // names, pair % names, number)
 
 
 def _deal(target: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> Rows:
@@ -156,8 +168,8 @@ def _deal(target: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> R
     dealt = np.empty(len(target), dtype=np.int64)
     least = np.array([share.least for share in shares])
     withheld = np.zeros(len(shares))  # by rounding, so far; made up for, it keeps the sizes of parts even
-    for c in np.unique(target):
-        mine = rng.permutation(np.flatnonzero(target == c))
+    for rows in np.split(target.argsort(kind="stable"), np.bincount(target).cumsum()[:-1]):
+        mine = rng.permutation(rows)
         exact = np.array([share.part for share in shares]) * len(mine)
         sizes = np.floor(exact + 1e-9).astype(np.int64)
         upped = np.lexsort((withheld, exact - sizes > 1e-9))[::-1][: len(mine) - sizes.sum()]
@@ -170,56 +182,39 @@ def _deal(target: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> R
     return dealt
 
 
-def _deal_labels(
-    member: NDArray[np.bool_], group: Rows, shares: Sequence[_Share], rng: np.random.Generator
-) -> Rows:
-    """Greedy: groups that hold the rarest label first, each to the part that lacks most of what it holds.
+def _deal_groups(held: _Held, shares: Sequence[_Share], rng: np.random.Generator) -> Rows:
+    """Greedy: groups of the rarest class first, large before small, each to the part that lacks it most.
 
-    Iterative stratification (Sechidis, Tsoumakas, Vlahavas, ECML PKDD 2011) with two changes: the order of
-    the labels is fixed at the start, and all that a group holds decides on its part, not the rarest alone.
+    A part is to have its share of the samples of each class and also of the groups that hold the class, so
+    that groups are as large in one part as in another. Each step lowers the sum of squares of what is
+    lacking, over the share of the part, as far as one group can. After iterative stratification (Sechidis,
+    Tsoumakas, Vlahavas, ECML PKDD 2011), where the rarest label of a sample comes first and decides alone.
     """
-    total = member.sum(axis=0)
-    groups, number = np.unique(group, return_inverse=True)
-    held = np.zeros((len(groups), len(total)), dtype=np.int64)  # samples with, and without, each label
-    np.add.at(held, number, member)
-    rarity = total.argsort(kind="stable").argsort()
-    rarest = np.where(held > 0, rarity, len(total)).min(axis=1)
-    shuffled = rng.permutation(len(groups))
-    wanted = np.outer([share.part for share in shares], total)  # (P, 2 L)
-    lacking = wanted.copy()
-    part = np.empty(len(groups), dtype=np.int64)
-    for g in shuffled[np.lexsort((-held.sum(axis=1)[shuffled], rarest[shuffled]))]:
-        part[g] = ((lacking / wanted) @ held[g]).argmax()
-        lacking[part[g]] -= held[g]
-    return part[number]
-
-
-def _deal_groups(target: Rows, group: Rows, shares: Sequence[_Share], rng: np.random.Generator) -> Rows:
-    """Greedy: groups of the rarest class first, large before small, each to the part that lacks it most."""
-    total = np.bincount(target)
-    groups, number = np.unique(group, return_inverse=True)
-    held = np.zeros((len(groups), len(total)), dtype=np.int64)  # samples of each class in each group
-    np.add.at(held, (number, target), 1)
-    rarity = total.argsort(kind="stable").argsort()
-    rarest = np.where(held > 0, rarity, len(total)).argmin(axis=1)
-    shuffled = rng.permutation(len(groups))
-    order = shuffled[np.lexsort((-held.sum(axis=1)[shuffled], rarity[rarest[shuffled]]))]
-    lacking = np.outer([share.part for share in shares], total)  # (P, C) samples still wanted
-    waiting = np.bincount(rarest, minlength=len(total))  # groups of each rarest class still to come
-    least = np.array([[share.least] for share in shares])
-    owed = np.repeat(least, len(total), axis=1)  # (P, C) groups that a part must still get
-    part = np.empty(len(groups), dtype=np.int64)
-    for g in order:
-        c = rarest[g]
-        choice = np.arange(len(shares))
-        if waiting[c] <= owed[:, c].sum():
-            choice = np.flatnonzero(owed[:, c])
-        best = choice[np.lexsort((lacking[choice].sum(axis=1), lacking[choice, c]))[-1]]
-        part[g] = best
-        waiting[c] -= 1
-        lacking[best] -= held[g]
-        owed[best] = np.maximum(owed[best] - (held[g] > 0), 0)
-    return part[number]
+    start = np.flatnonzero(np.diff(held.group, prepend=-1))
+    size = np.add.reduceat(held.number, start)
+    rarity = np.bincount(held.name, held.number).argsort(kind="stable").argsort()
+    rarest = np.minimum.reduceat(rarity[held.name], start)  # from here on 0 is the rarest class
+    name = np.insert(rarity[held.name], start, len(rarity))  # and the last one is all samples
+    number = np.insert(held.number, start, size)
+    taken = np.stack([number / np.bincount(name, number)[name], 1 / np.bincount(name)[name]])
+    ends = start[1:] + np.arange(1, len(start))
+    names, takes = np.split(name, ends), np.split(taken, ends, axis=1)
+    share = np.array([share.part for share in shares])
+    lacking = np.tile(share[:, None, None], (2, len(rarity) + 1))  # (P, 2, C) of all samples, of all groups
+    owed = np.tile([[share.least] for share in shares], len(rarity) + 1)  # (P, C) groups due to a part
+    waiting = np.bincount(rarest, minlength=len(rarity))  # groups of each rarest class still to come
+    part = np.empty(len(size), dtype=np.int64)
+    blurred = size * rng.uniform(1, 1.5, len(size))  # shuffles equal sizes, and near ones for seeds to differ
+    for g in np.lexsort((-blurred, rarest)):
+        mine, rare = names[g], rarest[g]
+        gain = ((lacking[:, :, mine] - takes[g] / 2) * takes[g]).sum(axis=(1, 2)) / share
+        if waiting[rare] <= owed[:, rare].sum():
+            gain[owed[:, rare] == 0] = -np.inf
+        part[g] = best = gain.argmax()
+        lacking[best][:, mine] -= takes[g]
+        owed[best, mine] = np.maximum(owed[best, mine] - 1, 0)
+        waiting[rare] -= 1
+    return part
 
 
 def _check_groups(dataset: Dataset) -> None:
