@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from steelyard import _checks as check
 from steelyard._checks import InputError
@@ -19,6 +27,12 @@ if TYPE_CHECKING:
 AWord = Annotated[InstanceOf[Word], BeforeValidator(Word.of), PlainSerializer(str)]
 
 DEFAULT_METHODS = ("ce", "balanced-ce", "focal", "low")
+
+
+def _share(value: float) -> float:
+    if value > 1:
+        raise ValueError(f"must be a share of at most 1, got {value:g}; give {value:g} % as {value / 100:g}")
+    return value
 
 
 class Data(Frozen):
@@ -73,10 +87,13 @@ class Study(Frozen):
         None, description="models per seed and fold, each with a validation part of its own; logits averaged"
     )
     critical: tuple[str, ...] = Field((), description="the classes that must not be missed")
-    at_tpr: Annotated[float, Field(gt=0, le=1)] = Field(
+    at_tpr: Annotated[float, Field(gt=0), AfterValidator(_share)] = Field(
         0.95, description="sensitivity asked for, for --critical"
     )
     tested: bool = Field(True, description="whether runs predict the test samples; those of a search do not")
+    added: dict[str, str] = Field(
+        {}, description="the methods, by their text, that nobody asked for, and why each is there"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -96,7 +96,12 @@ def _measures_of_labels(predictions: Predictions, labels: Sequence[str]) -> Meas
 
 
 def decided(predictions: Predictions, critical: Sequence[int], threshold: float) -> Measures:
-    """Sensitivity and false-alarm rate of deciding "critical" where the score reaches ``threshold``."""
+    """Sensitivity and false-alarm rate of deciding "critical" where the score reaches ``threshold``.
+
+    Both are NaN with a threshold of NaN, by which nothing can be decided.
+    """
+    if math.isnan(threshold):
+        return {"sensitivity": math.nan, "false_alarm_rate": math.nan}
     positive, score = positives_and_score(predictions, critical)
     alarm = score >= threshold
     return {

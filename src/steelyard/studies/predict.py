@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ def write_predictions(
         classes.index(check.one_of("class", name, classes)) for name in critical or store.study.critical
     ]
     if numbers:
-        cut = _threshold(stored, numbers, at_tpr or store.study.at_tpr)
+        cut = _threshold(stored, classes, numbers, at_tpr or store.study.at_tpr)
         _, score = positives_and_score(predictions, numbers)
         columns |= {"critical_score": _rounded(score), "critical": (score >= cut).astype(int).tolist()}
     if uncertainty:
@@ -88,7 +89,8 @@ def evaluate_on(model: Path, data: str, *, target: str | None, device: str) -> d
     critical = [classes.index(name) for name in store.study.critical]
     found = measures(predictions, classes, critical, store.study.at_tpr)
     if critical and (stored.folder / "val.npz").exists():
-        found |= decided(predictions, critical, _threshold(stored, critical, store.study.at_tpr))
+        cut = threshold(stored.predictions("val"), critical, store.study.at_tpr)
+        found |= decided(predictions, critical, cut)
     return found
 
 
@@ -208,12 +210,19 @@ def _named(predictions: Predictions, classes: Sequence[str]) -> list[str]:
     return [classes[c] for c in predictions.decision]
 
 
-def _threshold(stored: StoredRun, critical: Sequence[int], at_tpr: float) -> float:
+def _threshold(stored: StoredRun, classes: Sequence[str], critical: Sequence[int], at_tpr: float) -> float:
     if not (stored.folder / "val.npz").exists():
         raise check.InputError(
             "the run has no validation samples to choose a threshold on; train with val_fraction."
         )
-    return threshold(stored.predictions("val"), critical, at_tpr)
+    validation = stored.predictions("val")
+    found = threshold(validation, critical, at_tpr)
+    if math.isnan(found):
+        raise check.InputError(
+            f"no threshold can be chosen: of the {len(validation.target)} validation samples of the run none "
+            f"is of {', '.join(repr(classes[c]) for c in critical)}; train again with some of them there."
+        )
+    return found
 
 
 def _rounded(values: Any) -> list[str]:
