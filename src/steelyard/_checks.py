@@ -54,6 +54,18 @@ def whole(name: str, value: int, least: int) -> int:
     return value
 
 
+def known(name: str, value: float) -> float:
+    """Return the measure ``value`` unless it is NaN, which is neither better nor worse than any other.
+
+    >>> known("the score", float("nan"))
+    Traceback (most recent call last):
+    steelyard._checks.InputError: the score is NaN: its samples lack a class; measure it on samples of all.
+    """
+    if math.isnan(value):
+        raise InputError(f"{name} is NaN: its samples lack a class; measure it on samples of all.")
+    return value
+
+
 def one_of(what: str, name: str, known: Iterable[str]) -> str:
     """Return ``name`` if it is known; otherwise suggest the nearest known one.
 

@@ -186,12 +186,45 @@ def test_compare_brings_the_controls_of_phases_and_shows_ensembles(
     assert code == 0, told
     summary = json.loads(printed)
     trained = [row["method"] for row in summary["methods"] if row["trained"]]
-    assert trained == ["ce", "bce", "trained-on(loss=bce)", "alm"]
+    assert trained == ["ce", "trained-on(loss=ce)", "alm"]
     assert {(one["method"], one["other"]) for one in summary["ensembles"]} >= {
-        ("alm", "bce"),
-        ("alm", "trained-on(loss=bce)"),
+        ("alm", "ce"),
+        ("alm", "trained-on(loss=ce)"),
     }
     assert "member 1" in told
+    why = "control of alm: its first phase for as many epochs"
+    assert f"\nBeside the methods asked for: ce, the plain baseline; trained-on(loss=ce), {why}\n" in told
+    again = ["compare", tmp_path / "out" / "study.yaml", "--out", tmp_path / "out", "--quiet"]
+    for more, added in (
+        ([], {"ce", "trained-on(loss=ce)"}),
+        (["--methods", "ce,alm"], {"trained-on(loss=ce)"}),
+    ):
+        code, _, told = steelyard(*again, *more)
+        assert code == 0, told
+        assert set(json.loads((tmp_path / "out" / "facts.json").read_text())["added"]) == added
+
+
+@pytest.mark.parametrize(
+    "words", [["train"], ["train", "--patience", 2], ["compare", "--methods", "ce,alm"], ["tune", "--staged"]]
+)
+def test_a_validation_part_without_the_critical_class_is_refused(
+    steelyard: Run, tmp_path: Path, words: list[object]
+) -> None:
+    generator, lines = np.random.default_rng(0), ["a,label,split"]
+    for part, bad in ("train", 10), ("val", 0), ("test", 5):
+        labels = ["bad"] * bad + ["good"] * 20
+        lines += [f"{generator.normal(label == 'bad'):.3f},{label},{part}" for label in labels]
+    (tmp_path / "lacks.csv").write_text("\n".join(lines), encoding="utf-8")
+    verb, *more = words
+    out = tmp_path / "out"
+    target = ["--target", "label", "--critical", "bad"]
+    code, _, told = steelyard(verb, tmp_path / "lacks.csv", *target, *more, *QUICK, "--out", out)
+    assert code == 2
+    assert (
+        "of the 20 samples of the validation part none is critical ('bad'), the training part has 10" in told
+    )
+    assert told.count("\n") == 1
+    assert not out.exists()
 
 
 def test_methods_and_datasets_are_listed(steelyard: Run) -> None:

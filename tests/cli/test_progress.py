@@ -25,6 +25,16 @@ def test_the_bar_is_full_when_all_runs_are_at_their_last_epoch(kind: type[Watche
         assert bar.percentage == 100
 
 
+def test_it_says_why_more_is_trained_than_was_asked_for() -> None:
+    asked = ASKED.model_copy(update={"added": {"ce": "the plain baseline", "bce": "first phase of alm"}})
+    runs, text = asked.runs(), io.StringIO()
+    with Watcher(Console(file=text, width=20), asked) as watcher:
+        watcher.start(runs, 0)
+        watcher.start(runs[1:], 1)  # of which none was added
+    assert text.getvalue().count("\nBeside the methods asked for: ce, the plain baseline\n") == 1
+    assert "bce" not in text.getvalue()
+
+
 def test_the_bar_of_a_search_grows_by_every_round() -> None:
     runs = ASKED.runs()
     with TrialWatcher(Console(file=io.StringIO(), force_terminal=True), ASKED) as watcher:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from steelyard import AUCConstraint, InputError, Objective
 from steelyard.catalog import Facts, method
+from steelyard.constraints import FalseAlarmConstraint
 from steelyard.data import Batches, ImageEncoding
 from steelyard.losses import CriticalCrossEntropy
 from steelyard.recipe import Recipe
@@ -259,6 +261,18 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def test_bad_settings_are_refused(given_settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         AUCConstraint(**{"num_samples": 5} | given_settings)
+
+
+@pytest.mark.parametrize("constraint", [AUCConstraint(3), FalseAlarmConstraint()])
+def test_a_validation_without_a_score_moves_nothing(constraint: nn.Module) -> None:
+    objective = Objective(CriticalCrossEntropy(), constraint=constraint)
+    objective.after_validation(0.9)
+    before = copy.deepcopy(constraint.state_dict())
+    with pytest.raises(InputError, match="the validation score is NaN"):
+        objective.after_validation(math.nan)
+    assert all(torch.equal(before[name], value) for name, value in constraint.state_dict().items())
+    objective.after_validation(0.8)
+    assert constraint.mu > before["mu"]
 
 
 def test_bad_batches_are_refused() -> None:

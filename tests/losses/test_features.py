@@ -175,6 +175,9 @@ def test_costs_that_made_validation_worse_are_taken_back_and_slowed() -> None:
     assert torch.equal(loss.costs, moved)
     assert loss.rate.item() == pytest.approx(0.001)
     assert loss.score.item() == pytest.approx(0.6)
+    with pytest.raises(InputError, match="the validation score is NaN"):
+        loss.after_validation(float("nan"))
+    assert loss.score.item() == pytest.approx(0.6)
 
 
 def test_confusion_and_separability_shape_the_target() -> None:

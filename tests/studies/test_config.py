@@ -43,8 +43,8 @@ def test_yaml_reads_back_as_the_same_study(tmp_path: Path) -> None:
             "expected 'name' or 'name(key=value, ...)', got 'ce('",
         ),
         (
-            {"data": {"source": "d"}, "at_tpr": 1.5},
-            "at_tpr: Input should be less than or equal to 1, got 1.5",
+            {"data": {"source": "d"}, "at_tpr": 95},
+            "at_tpr must be a share of at most 1, got 95; give 95 % as 0.95",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from tests.studies.conftest import Silent
 from steelyard import InputError, losses, report
 from steelyard.data import read
 from steelyard.studies import run as running
-from steelyard.studies.compare import compare, with_baseline
+from steelyard.studies.compare import compare, completed, with_baseline
 from steelyard.studies.config import Run, Study, study
 from steelyard.studies.features import write_features
 from steelyard.studies.predict import Restored, evaluate_on, read_like, restore, write_predictions
@@ -226,7 +226,7 @@ def test_features_keep_the_labels_and_can_be_compared_on(store: Store, faces: Pa
 def test_what_is_compared_by_default_fits(faces: Path) -> None:
     values = asked(faces).model_dump(mode="json")
     del values["methods"]
-    assert [str(m) for m in with_baseline(study(values)).methods] == ["bce", "weighted-bce", "focal", "low"]
+    assert [str(m) for m in completed(study(values)).methods] == ["bce", "weighted-bce", "focal", "low"]
     assert [str(m) for m in with_baseline(asked(faces, methods=["focal"])).methods] == ["bce", "focal"]
 
 

@@ -8,7 +8,8 @@ from tests.studies.conftest import Silent, asked
 
 from steelyard import catalog
 from steelyard._checks import InputError
-from steelyard.studies.compare import compare, with_baseline
+from steelyard.studies.compare import compare, completed
+from steelyard.studies.config import read_study, study
 from steelyard.studies.phases import phases_of, with_controls
 from steelyard.studies.run import FIRST_PHASE
 from steelyard.studies.store import Store, StoredRun
@@ -16,8 +17,8 @@ from steelyard.studies.store import Store, StoredRun
 FACTS = catalog.Facts(class_counts=[60, 6], num_samples=66, model=torch.nn.Linear(4, 2))
 
 
-def names(study: Any) -> list[str]:
-    return [str(method) for method in study.methods]
+def names(asked_for: Any) -> list[str]:
+    return [str(method) for method in asked_for.methods]
 
 
 def runs_of(store: Store, method: str) -> list[StoredRun]:
@@ -25,8 +26,13 @@ def runs_of(store: Store, method: str) -> list[StoredRun]:
 
 
 def test_a_method_in_phases_brings_its_base_and_its_control(table: Path) -> None:
-    study = with_baseline(with_controls(asked(table, methods=["alm(delta=2)", "alm", "focal"])))
+    study = completed(asked(table, methods=["alm(delta=2)", "alm", "focal"]))
     assert names(study) == ["ce", "bce", "trained-on(loss=bce)", "alm(delta=2)", "alm", "focal"]
+    assert study.added == {
+        "ce": "the plain baseline",
+        "bce": "first phase of alm(delta=2)",
+        "trained-on(loss=bce)": "control of alm(delta=2): its first phase for as many epochs",
+    }
     own = {"base": "bce", "control": "trained-on(loss=bce)"}
     assert phases_of(study) == {"alm(delta=2)": own, "alm": own}
 
@@ -39,6 +45,77 @@ def test_what_is_there_already_is_not_brought_again(table: Path) -> None:
     assert with_controls(alone) == alone
     assert phases_of(alone) == {}
     assert names(with_controls(asked(table, methods=["trained-on"]))) == ["bce", "trained-on"]
+
+
+def test_what_nobody_asked_for_is_known_to_the_folder(table: Path, tmp_path: Path) -> None:
+    def added(**changed: Any) -> set[str]:
+        short = {"seeds": 1, "training": {"epochs": 1}}
+        store = compare(completed(asked(table, **short | changed)), tmp_path / "out", Silent())
+        assert store.facts()["added"] == store.study.added
+        return set(store.study.added)
+
+    assert added(methods=["alm(lr=0.1, clip=1)"]) == {
+        "ce",
+        "bce(lr=0.1, clip=1)",
+        "trained-on(loss=bce, lr=0.1, clip=1)",
+    }
+    assert added(methods=["alm(clip=1, lr=0.1)", "focal", "bce(clip=1, lr=0.1)"]) == {
+        "ce",
+        "trained-on(loss=bce, lr=0.1, clip=1)",
+    }
+    assert added(methods=["alm(clip=1, lr=0.1)", "focal"]) == {
+        "ce",
+        "trained-on(loss=bce, lr=0.1, clip=1)",
+    }, "what was asked for once stays so"
+    again = read_study(tmp_path / "out" / "study.yaml")
+    store = compare(completed(study(again | {"seeds": 2})), tmp_path / "out", Silent())
+    assert set(store.study.added) == {"ce", "trained-on(loss=bce, lr=0.1, clip=1)"}
+    assert added(methods=["focal", "ce"]) == set()
+
+
+@pytest.fixture
+def two_classes(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    y = np.repeat([0, 1], [100, 20])
+    path = tmp_path / "two.npz"
+    np.savez(path, X=generator.normal(size=(120, 4)) + y[:, None], y=np.array(["no", "yes"])[y])
+    return path
+
+
+def test_on_two_classes_bce_is_the_training_of_ce(two_classes: Path, tmp_path: Path) -> None:
+    store = compare(asked(two_classes, methods=["ce", "bce"]), tmp_path / "out", Silent())
+    for one, other in zip(runs_of(store, "ce"), runs_of(store, "bce"), strict=True):
+        ours, theirs = one.predictions("test"), other.predictions("test")
+        np.testing.assert_allclose(ours.probability, theirs.probability, atol=1e-5)
+        losses = [[row["train_loss"] for row in stored.history()] for stored in (one, other)]
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_on_two_classes_one_row_stands_for_both(two_classes: Path, tmp_path: Path) -> None:
+    whole = completed(asked(two_classes, methods=["alm"]))
+    assert names(whole) == ["ce", "trained-on(loss=ce)", "alm"]
+    assert set(whole.added) == {"ce", "trained-on(loss=ce)"}
+    own = {"base": "ce", "control": "trained-on(loss=ce)"}
+    assert phases_of(whole, two_classes=True) == {"alm": own}
+    store = compare(whole, tmp_path / "out", Silent())
+    assert store.facts()["phases"] == {"alm": own}
+    assert first_phase(store, "ce") == first_phase(store, "trained-on(loss=ce)")
+    np.testing.assert_allclose(first_phase(store, "alm"), first_phase(store, "ce"), rtol=1e-4, atol=1e-6)
+
+    both = asked(two_classes, methods=["focal", "bce(lr=0.1)", "trained-on", "ce(lr=0.1)", "bce"])
+    shown = (
+        "bce.lr=0.1. is shown as ce.lr=0.1., trained-on is shown as trained-on.loss=ce., bce is shown as ce"
+    )
+    with pytest.warns(UserWarning, match=shown):
+        whole = completed(both)
+    assert names(whole) == ["focal", "ce(lr=0.1)", "trained-on(loss=ce)", "ce"]
+    assert whole.added == {}
+
+
+def test_a_study_of_two_classes_that_holds_bce_keeps_its_very_phases(two_classes: Path) -> None:
+    study = asked(two_classes, methods=["ce", "bce", "trained-on(loss=bce)", "alm"])
+    own = {"base": "bce", "control": "trained-on(loss=bce)"}
+    assert phases_of(study, two_classes=True) == phases_of(study) == {"alm": own}
 
 
 def test_phases_share_what_their_loss_learns() -> None:

@@ -126,6 +126,24 @@ def test_failed_trainings_are_shown_and_not_chosen(table: Path, tmp_path: Path) 
     assert json.loads((tmp_path / "tuning.json").read_text())["trials"][1]["value"] is None
 
 
+def test_a_trial_whose_monitor_has_no_value_is_no_trial(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steelyard.studies.tune.measures", lambda *_: {"auc": float("nan")})
+    with pytest.raises(
+        InputError, match=r"the monitor val_auc of ce\(lr=.*\) is NaN: its samples lack a class"
+    ):
+        tune(small(table, methods=["ce"]), tmp_path, Silent(), How(trials=2))
+    assert not (tmp_path / "chosen.yaml").exists()
+
+
+def test_a_baseline_that_nobody_asked_for_is_known_by_its_chosen_word(table: Path, tmp_path: Path) -> None:
+    found = tune(small(table, methods=["low"]), tmp_path, Silent(), How(trials=1))
+    assert found.study.added == {found.chosen["ce"]: "the plain baseline"}
+    assert study(read_study(tmp_path / "chosen.yaml")).added == found.study.added
+    assert Store(tmp_path / "trials").facts()["added"] == {}
+
+
 def test_the_page_is_made_from_files(table: Path, tmp_path: Path) -> None:
     tune(small(table), tmp_path / "a", Silent(), How(trials=3), command="steelyard tune blobs.npz")
     first = report.write_tuning(tmp_path / "a")

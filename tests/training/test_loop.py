@@ -1,12 +1,14 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from steelyard import InputError
 from steelyard.data import Batches
 from steelyard.losses import CrossEntropy
 from steelyard.models import MODELS
@@ -133,6 +135,22 @@ def test_training_stops_when_patience_ends(
     )
     assert len(progress.history) == epochs
     assert progress.best_epoch == 2
+
+
+@pytest.mark.parametrize("settings", [{"keep": "best"}, {"patience": 2}, {}])
+def test_a_monitor_without_a_value_ends_the_training_with_its_reason(
+    make_batches: MakeBatches, settings: dict[str, Any]
+) -> None:
+    values = iter([0.1, math.nan])
+    recipe = Recipe(epochs=6, monitor="val_x", **settings)
+    with pytest.raises(InputError, match="the monitor val_x is NaN: its samples lack a class"):
+        fit(
+            network(),
+            Objective(CrossEntropy()),
+            make_batches(),
+            recipe,
+            validate=lambda _: {"val_x": next(values)},
+        )
 
 
 def test_samples_are_drawn_by_the_probabilities_of_the_objective(make_batches: MakeBatches) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from steelyard import InputError
 from steelyard.constraints import AUCConstraint
 from steelyard.data import Batches
 from steelyard.losses import CriticalCrossEntropy
@@ -42,6 +43,16 @@ def by_number(done: list[int]) -> Callable[..., Row]:
         return {"val_x": VALUES[done[0] - 1]}
 
     return validate
+
+
+def test_a_monitor_without_a_value_ends_every_phase(make_batches: MakeBatches) -> None:
+    for number, value in enumerate(VALUES):
+        values = iter([*VALUES[:number], math.nan, value])
+        with pytest.raises(InputError, match="the monitor val_x is NaN"):
+            fit_phases(
+                network(), two(), make_batches(), RECIPE, validate=lambda *_, v=values: {"val_x": next(v)}
+            )
+        assert next(values) == value
 
 
 def figures(history: list[Row]) -> list[Row]:

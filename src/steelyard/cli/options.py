@@ -26,7 +26,7 @@ _PARTS: dict[str, tuple[str | None, type[Frozen]]] = {
     "Training": ("training", Recipe),
 }
 _LISTS = ("classes", "critical", "methods", "milestones")
-_NO_OPTIONS = ("data", "training", "source", "tested")
+_NO_OPTIONS = ("data", "training", "source", "tested", "added")
 
 
 def study_options(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -72,6 +72,8 @@ def asked_study(data: str, given: dict[str, Any]) -> Study:
             part, _model = _PARTS[panel]
             place = values if part is None else values.setdefault(part, {})
             place[name] = _value(name, given[name])
+    if given.get("methods") is not None:
+        values.pop("added", None)  # it speaks of the methods of the file, which these replace
     return study(values)
 
 

@@ -22,6 +22,7 @@ class Watcher:
         self.console = console
         self.epochs = study.training.epochs
         self.monitor = study.training.monitor
+        self.added = study.added
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -45,6 +46,11 @@ class Watcher:
         self._count(missing)
         said = f"{len(missing)} runs to train" + (f", {there} are there already" if there else "")
         self.console.print(said, highlight=False)
+        trained = {str(run.method) for run in missing}
+        added = [f"{name}, {why}" for name, why in self.added.items() if name in trained]
+        if added:
+            said = f"Beside the methods asked for: {'; '.join(added)}"
+            self.console.print(said, highlight=False, markup=False, soft_wrap=True)
 
     def _count(self, missing: list[Run]) -> None:
         self.total += len(missing)

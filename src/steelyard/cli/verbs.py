@@ -64,12 +64,9 @@ def compare(
     The same splits, initial weights and batch order for every method of a seed. What is finished in the
     folder is not trained again.
     """
-    from steelyard.studies.compare import with_baseline
-    from steelyard.studies.phases import with_controls
+    from steelyard.studies.compare import completed
 
-    answers.reported(
-        answers.trained(with_baseline(with_controls(asked)), out, workers, device, quiet), as_json
-    )
+    answers.reported(answers.trained(completed(asked), out, workers, device, quiet), as_json)
 
 
 @app.command()

@@ -48,7 +48,12 @@ class AugmentedLagrangian(nn.Module):
 
     @torch.no_grad()
     def after_validation(self, score: float) -> None:
-        """Raise ``mu`` where ``score``, larger is better, is below that of the validation before."""
+        """Raise ``mu`` where ``score``, larger is better, is below that of the validation before.
+
+        Raises:
+            InputError: if the score is NaN, below which no other falls.
+        """
+        check.known("the validation score", score)
         factor = torch.where(score < self.last_score, self.rho, 1.0)
         self.mu.mul_(factor).clamp_(max=self.mu_max)
         self.last_score.fill_(score)

@@ -118,7 +118,8 @@ class CostSensitive(CountedLoss):
         self.compared += counts
 
     def after_validation(self, score: float) -> None:
-        """Take the costs of this epoch back if the validation score fell."""
+        """Take the costs of this epoch back if the validation score fell; refuse a score of NaN."""
+        check.known("the validation score", score)
         worse = self.score > score
         self.costs.copy_(self.before.where(worse, self.costs))
         self.rate.mul_(torch.ones_like(self.rate).where(~worse, _SLOWER))

@@ -119,7 +119,7 @@ def _reaches(summary: Summary) -> str:
 
 
 def _pre_chosen(summary: Summary, one: Comparison) -> bool:
-    """Whether validation named this comparison before the test was looked at: one test needs no correction."""
+    """Whether validation named it before the test samples were looked at: one test needs no correction."""
     return summary.chosen is not None and one.method == summary.chosen.method
 
 

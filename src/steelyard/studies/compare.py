@@ -19,7 +19,8 @@ from steelyard import catalog
 from steelyard.studies import run as running
 from steelyard.studies.config import Data, Run, Study
 from steelyard.studies.evaluate import evaluate
-from steelyard.studies.phases import base_and_control, phases_of
+from steelyard.studies.parts import check_parts, notes_on_parts
+from steelyard.studies.phases import base_and_control, each_training_once, phases_of, with_controls
 from steelyard.studies.store import Store, StoredRun, fresh_folder
 from steelyard.words import Word
 
@@ -130,9 +131,11 @@ def check_runs(asked: Study, dataset: Dataset) -> None:
     """Split for every seed and fold and build every method once, so that no mistake shows up after hours."""
     first = asked.runs()[0]
     running.check_recipe(asked, dataset)
+    critical = running.critical_classes(asked, dataset)
     for one in asked.runs():
         if one.method == first.method:
             rows = running.split_of(asked, dataset, one)
+            check_parts(asked, dataset, critical, rows)
         if one.model_copy(update={"method": first.method}) == first:
             running.prepare(asked.of(one), dataset, one, rows)
 
@@ -147,11 +150,12 @@ def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.devi
         "classes": list(dataset.classes),
         "superclass": list(dataset.superclass),
         "critical": running.critical_classes(asked, dataset),
-        "phases": phases_of(asked),
+        "phases": phases_of(asked, two_classes=_has_two_classes(dataset)),
+        "added": asked.added,
         "multilabel": dataset.multilabel,
         "baseline": baseline(asked, catalog.task_of(multilabel=dataset.multilabel)),
         "balancing": [str(method) for method in asked.methods if balances(method)],
-        "notes": list(dataset.notes),
+        "notes": [*dataset.notes, *notes_on_parts(asked, dataset, rows)],
         "grouped": dataset.group is not None,
         **parts,
         "counts": {"all": dataset.counts().tolist()} | parts["counts"],
@@ -160,6 +164,17 @@ def study_facts(asked: Study, dataset: Dataset, command: str, device: torch.devi
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, {device.type}",
         "command": command,
     }
+
+
+def completed(asked: Study) -> Study:
+    """``asked`` with what no comparison goes without: the plain baseline, and the controls of phases."""
+    two_classes = _has_two_classes(read_once(asked.data.model_dump_json()))
+    whole = with_baseline(each_training_once(asked) if two_classes else asked)
+    return with_controls(whole, two_classes=two_classes)
+
+
+def _has_two_classes(dataset: Dataset) -> bool:
+    return len(dataset.classes) == 2 and not dataset.multilabel
 
 
 def with_baseline(asked: Study) -> Study:
@@ -172,7 +187,8 @@ def with_baseline(asked: Study) -> Study:
         return asked.model_copy(update={"methods": tuple(map(Word, task.methods))})
     if any(method.name == task.baseline for method in asked.methods):
         return asked
-    return asked.model_copy(update={"methods": (Word(task.baseline), *asked.methods)})
+    added = {task.baseline: "the plain baseline", **asked.added}
+    return asked.model_copy(update={"methods": (Word(task.baseline), *asked.methods), "added": added})
 
 
 def balances(method: Word) -> bool:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from steelyard import _checks as check
 from steelyard._checks import InputError
@@ -40,6 +48,12 @@ class Costs(Frozen):
         if [name.strip() for name, _, _ in sorted(parts)] != ["alarm", "miss"]:
             raise ValueError("expected both costs, as in miss=50,alarm=1")
         return {name.strip(): number.strip() for name, _, number in parts}
+
+
+def _share(value: float) -> float:
+    if value > 1:
+        raise ValueError(f"must be a share of at most 1, got {value:g}; give {value:g} % as {value / 100:g}")
+    return value
 
 
 class Data(Frozen):
@@ -94,7 +108,7 @@ class Study(Frozen):
         None, description="models per seed and fold, each with a validation part of its own; logits averaged"
     )
     critical: tuple[str, ...] = Field((), description="the classes that must not be missed")
-    at_tpr: Annotated[float, Field(gt=0, le=1)] = Field(
+    at_tpr: Annotated[float, Field(gt=0), AfterValidator(_share)] = Field(
         0.95, description="sensitivity asked for, for --critical"
     )
     confidence: Share = Field(
@@ -109,6 +123,9 @@ class Study(Frozen):
         None, description="share of critical samples where the model will be used (default: that of the test)"
     )
     tested: bool = Field(True, description="whether runs predict the test samples; those of a search do not")
+    added: dict[str, str] = Field(
+        {}, description="the methods, by their text, that nobody asked for, and why each is there"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from steelyard.words import Word
-
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
@@ -104,7 +102,7 @@ class Store:
             there = cls(folder)
             _refuse_another(there.study, asked, folder)
             with there.locked():
-                write_text(folder / "study.yaml", as_yaml(_as_spelled(asked, there.study.methods)))
+                write_text(folder / "study.yaml", as_yaml(_continued(asked, there.study)))
             return cls(folder)
         if folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder} is not empty and holds no study; give --out a new folder.")
@@ -251,10 +249,16 @@ def _refuse_another(there: Study, asked: Study, folder: Path) -> None:
         )
 
 
-def _as_spelled(asked: Study, known: Sequence[Word]) -> Study:
-    """``asked`` with its methods as ``known`` spells them: folders and results go by a word's text."""
-    methods = tuple(next((own for own in known if own == one), one) for one in asked.methods)
-    return asked.model_copy(update={"methods": methods})
+def _continued(asked: Study, there: Study) -> Study:
+    """``asked`` with its methods as ``there`` spells them: folders and results go by a word's text.
+
+    A method that was asked for once stays so, if this time it comes by itself.
+    """
+    spelled = {str(one): next((own for own in there.methods if own == one), one) for one in asked.methods}
+    asked_for = {str(own) for own in there.methods} - set(there.added)
+    named = {str(spelled[name]): why for name, why in asked.added.items() if name in spelled}
+    added = {name: why for name, why in named.items() if name not in asked_for}
+    return asked.model_copy(update={"methods": tuple(spelled.values()), "added": added})
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def tune(
     also = of_recipe(how.also, asked.training)
     dataset = read_once(asked.data.model_dump_json())
     searches = {str(one): _search(one, also, asked, how) for one in asked.methods}
-    trial_study = asked.model_copy(update={"seeds": how.seeds, "tested": False})
+    trial_study = asked.model_copy(update={"seeds": how.seeds, "tested": False, "added": {}})
     _check_ends(trial_study, dataset, also)
 
     so_far: list[Word] = []
@@ -113,6 +113,7 @@ def tune(
     trials, chosen = search_all(searches, values_of)
     final = {
         "methods": _once(Word.parse(word) for word in chosen.values()),
+        "added": {chosen[name]: why for name, why in asked.added.items() if name in chosen},
         "seed": asked.seed + how.seeds,
     }
     tuning = Tuning(tuple(trials), chosen, asked.model_copy(update=final))
@@ -192,7 +193,9 @@ def _values(store: Store, word: Word, dataset: Dataset) -> tuple[float, ...]:
     monitor = asked.training.monitor.removeprefix("val_")
     critical = running.critical_classes(asked, dataset)
     found = (measures(stored.predictions("val"), dataset.classes, critical, asked.at_tpr) for stored in runs)
-    return tuple(one[monitor] for one in found)
+    return tuple(
+        check.known(f"the monitor {asked.training.monitor} of {word}", one[monitor]) for one in found
+    )
 
 
 def _write(tuning: Tuning, folder: Path, how: How, also: Space, asked: Study) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from steelyard import _checks as check
 from steelyard.records import Batch, Predictions
 from steelyard.training.checkpoint import Progress, Row, load_checkpoint, save_checkpoint
 from steelyard.training.optimizer import make_optimizer, set_learning_rate
@@ -61,6 +62,7 @@ def fit(  # noqa: PLR0913 - what is optional is given by name
 
     Raises:
         NotFiniteError: at the end of the epoch in which the loss stopped being finite.
+        InputError: if ``validate`` gives a monitor of NaN, by which no epoch is better than another.
     """
     parts: dict[str, Any] = {"model": model, "objective": objective}
     parts["optimizer"] = make_optimizer(recipe, model, objective)
@@ -84,7 +86,7 @@ def fit(  # noqa: PLR0913 - what is optional is given by name
         progress.epoch += 1
         if validate is not None:
             row |= validate(model)
-            value = row[recipe.monitor]
+            value = check.known(f"the monitor {recipe.monitor}", row[recipe.monitor])
             objective.after_validation(value)
             if value >= progress.best_value:  # of equals the later: small validation parts have many equals
                 progress.best_epoch, progress.best_value = progress.epoch, value

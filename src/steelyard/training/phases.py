@@ -49,7 +49,7 @@ def fit_phases(
         Where there are several phases, the column ``phase`` of the history counts them from 1.
 
     Raises:
-        NotFiniteError: as ``fit``.
+        NotFiniteError, InputError: as ``fit``.
     """
     history: list[Row] = []
     progress = Progress()
