@@ -58,7 +58,7 @@ class Dataset:
     """
 
     name: str
-    x: Tensor | ImageFiles | Table  # images (N, C, H, W) uint8, volumes (N, C, D, H, W), or columns
+    x: Tensor | ImageFiles | Table  # images (N, C, H, W), volumes (N, C, D, H, W), or columns
     target: Tensor  # (N,) int64, or (N, L) int64
     classes: tuple[str, ...]
     group: NDArray[np.int64] | None = None  # (N,) samples of one group (patient, lesion) belong together
@@ -155,7 +155,8 @@ class Dataset:
         if len(self.classes) < 2 or present.sum() < 2:
             only = [name for name, here in zip(self.classes, present, strict=True) if here]
             raise InputError(
-                f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}."
+                f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}"
+                f"{''.join(f'; {note}' for note in self.notes)}."
             )
         train, val, test = (
             self.counts(np.flatnonzero(np.isin(self.part, names))) > 0

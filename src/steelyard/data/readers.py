@@ -71,7 +71,7 @@ def read(
             image_size=image_size,
             skip_unreadable=skip_unreadable,
             memory_limit=memory_limit,
-            labelled=labelled,
+            with_labels=labelled,
         )
     if not path.exists():
         raise InputError(
