@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -151,6 +152,11 @@ class Dataset:
             raise InputError(f"{self.name}: expected labels of 0 and 1, got other values.")
 
     def _check_labels(self) -> None:
+        if len(set(self.classes)) < len(self.classes):
+            twice = [name for name, times in Counter(self.classes).items() if times > 1]
+            raise InputError(
+                f"{self.name}: expected each class to have a name of its own, got {', '.join(twice)} twice."
+            )
         present = self.counts() > 0
         if len(self.classes) < 2 or present.sum() < 2:
             only = [name for name, here in zip(self.classes, present, strict=True) if here]
