@@ -71,8 +71,9 @@ def test_classes_groups_and_parts_are_optional_arrays(tmp_path: Path) -> None:
 
 
 def test_text_labels_and_columns_of_labels_are_read(tmp_path: Path) -> None:
-    named = read(save(tmp_path, X=PIXELS, y=np.array(["b", "a", "a", "b", "a", "b"])))
-    assert (named.classes, named.target.tolist()) == (("a", "b"), [1, 0, 0, 1, 0, 1])
+    for kind in "US":
+        named = read(save(tmp_path, X=PIXELS, y=np.array(["b", "a", "a", "b", "a", "b"], dtype=kind)))
+        assert (named.classes, named.target.tolist()) == (("a", "b"), [1, 0, 0, 1, 0, 1])
     ordered = read(save(tmp_path, X=PIXELS, y=np.array(["b", "a", "a", "b", "a", "b"]), classes=["b", "a"]))
     assert (ordered.classes, ordered.target.tolist()) == (("b", "a"), [0, 1, 1, 0, 1, 0])
     assert read(save(tmp_path, X=PIXELS, y=Y[:, None])).target.tolist() == Y.tolist()
@@ -123,6 +124,28 @@ def with_value(value: float) -> np.ndarray:
         ({"X": PIXELS, "y": Y, "split": ["trian", "test"] * 3}, "got 'trian'"),
         ({"X": np.array([[object()]] * 6), "y": Y}, "it holds Python objects"),
         ({"X": np.full((6, 2), "a"), "y": Y}, "expected X of numbers, got <U1"),
+        ({"X": np.array(3.0), "y": Y}, r"expected samples in X, got the shape \(\)"),
+        ({"X": np.zeros((0, 4)), "y": Y}, r"expected samples in X, got the shape \(0, 4\)"),
+        ({"X": PIXELS, "y": np.array(1)}, r"expected y of shape \(6,\)"),
+        ({"X": PIXELS, "y": Y, "classes": np.array("abc")}, r"expected classes of shape \(C,\), got \(\)"),
+        ({"X": PIXELS, "y": Y, "group": PIXELS[:, 0]}, r"expected group of shape \(6,\), got \(6, 5, 4\)"),
+        ({"X": PIXELS, "y": Y, "split": ["train", "test"]}, r"expected split of shape \(6,\), got \(2,\)"),
+        (
+            {"X": PIXELS, "y": Y, "classes": ["a", "b", "a"]},
+            "each class to have a name of its own, got a twice",
+        ),
+        ({"X": PIXELS, "y": Y * 1e300}, "whole numbers of at most 15 digits, or texts.*got 2e"),
+        ({"X": PIXELS, "y": np.where(Y == 1, np.inf, Y)}, "got inf"),
+        ({"X": PIXELS, "y": Y, "x": PIXELS}, "expected one array 'x', in large or small letters, got two"),
+        ({"X": PIXELS, "y": Y.astype("M8[s]")}, "array y: it holds datetime64"),
+        (
+            {"X_train": PIXELS, "y_train": Y[:5], "X_test": PIXELS, "y_test": Y},
+            "one y for each X of the train",
+        ),
+        (
+            {"X_train": PIXELS, "y_train": Y, "X_test": PIXELS, "y_test": Y.astype(str)},
+            "parts of y to agree in shape and kind",
+        ),
         ({"X": PIXELS, "y": Y * 0}, "at least two classes, got only 0"),
         (
             {"X_train": PIXELS, "y_train": Y, "X_test": PIXELS[:, :1], "y_test": Y},

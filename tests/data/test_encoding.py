@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from steelyard._checks import InputError
-from steelyard.data import Dataset, Encoding, ImageFiles, Table, TableEncoding, fit_encoding
+from steelyard.data import Dataset, Encoding, ImageFiles, Table, TableEncoding, fit_encoding, unscaled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +95,31 @@ def test_images_are_normalised_by_the_training_rows(channels: int) -> None:
     as_float = data.x.float()
     np.testing.assert_allclose(encoding.normalise(as_float), expected, rtol=0, atol=1e-5)
     assert torch.equal(as_float, before.float())
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_deep_images_are_scaled_by_the_training_rows(bits: int) -> None:
+    x = torch.from_numpy(RNG.integers(0, 2**bits, (90, 1, 7, 8)).astype(np.float32))
+    x[NEW] *= 3  # new rows may reach further
+    data = Dataset("deep", x, torch.arange(90) % 2, ("no", "yes"))
+    encoding = Encoding.from_json(fit_encoding(data, TRAIN).to_json())
+    images = encoding.inputs(data)
+    assert isinstance(images, torch.Tensor)
+    seen, known = encoding.normalise(images).double(), x.double()
+    torch.testing.assert_close(
+        seen, (known - known[TRAIN].mean()) / known[TRAIN].std(correction=0), rtol=1e-5, atol=1e-5
+    )
+    between = unscaled(data, TRAIN).normalise(images)
+    low, high = known[TRAIN].min(), known[TRAIN].max()
+    torch.testing.assert_close(between.double(), (known - low) / (high - low), rtol=1e-5, atol=1e-6)
+
+
+def test_depth_is_as_in_training() -> None:
+    deep = Dataset("deep", torch.rand(90, 1, 7, 8) * 4095, torch.arange(90) % 2, ("no", "yes"))
+    grey = images(channels=1)
+    for known, new, came in ((deep, grey, "got 8 bits"), (grey, deep, "got more than 8 bits")):
+        with pytest.raises(InputError, match=came):
+            fit_encoding(known, TRAIN).check(new)
 
 
 def test_black_images_stay_finite() -> None:

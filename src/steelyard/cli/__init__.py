@@ -21,6 +21,7 @@ def main() -> None:
     """Run the command; a mistake of the user's becomes one line on stderr and exit code 2."""
     warnings.formatwarning = lambda message, *_, **__: f"steelyard: {message}\n"
     warnings.filterwarnings("once", category=UserWarning, module="steelyard")
+    warnings.filterwarnings("ignore", module="PIL")  # files that cannot be read are refused, or counted
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:

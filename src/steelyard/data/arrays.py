@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from steelyard._checks import InputError, one_of
+from steelyard.data.archive import Archive, open_archive
 from steelyard.data.dataset import PARTS, Dataset, Table
 from steelyard.data.labels import class_numbers, group_numbers, part_names
 
@@ -34,17 +34,22 @@ def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) 
     Raises:
         InputError: if an array is missing, holds objects, has a wrong shape or values that are not finite.
     """
-    arrays = _joined(path, _load(path), labelled=labelled)
+    archive = open_archive(path)
     if group is not None:
-        one_of("group array", group.lower(), arrays)
-    x, y = arrays["x"], arrays.get("y", np.full(len(arrays["x"]), -1))
-    y = _without_empty_axis(y) if labelled else np.full(len(x), -1)
-    if y.shape[:1] != (len(x),) or y.ndim > 2:
+        one_of("group array", group.lower(), archive.members)
+    named = (group or "group").lower()
+    arrays = _joined(archive, named, labelled=labelled)
+    x = arrays["x"]
+    if not x.ndim or not x.size:
+        raise InputError(f"{path}: expected samples in X, got the shape {x.shape}.")
+    y = _without_empty_axis(arrays["y"]) if labelled else np.full(len(x), -1)
+    if y.shape[:1] != x.shape[:1] or y.ndim not in (1, 2):
         raise InputError(f"{path}: expected y of shape ({len(x)},) for X of shape {x.shape}, got {y.shape}.")
+    _check_shapes(path, arrays, named, len(x))
     names = arrays["classes"].tolist() if "classes" in arrays else None
     of_target = _labels if y.ndim == 2 else _classes
     target, classes = of_target(path, y, names) if labelled else (y, ())
-    group_of = arrays.get((group or "group").lower())
+    group_of = arrays.get(named)
     part = part_names(arrays["split"], f"{path}, split") if "split" in arrays else None
     return Dataset(
         path.stem,
@@ -57,41 +62,62 @@ def read_arrays(path: Path, *, group: str | None = None, labelled: bool = True) 
     )
 
 
-def _load(path: Path) -> Arrays:
-    try:
-        with path.open("rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as file:
-            return {name.lower(): file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        reason = "it holds Python objects" if "allow_pickle" in str(error) else str(error)
-        raise InputError(
-            f"cannot read {path} ({reason}); save plain arrays of numbers and texts with numpy.savez."
-        ) from None
+def _needed(archive: Archive, group: str, *, labelled: bool) -> list[str]:
+    """Names of the arrays to read: X and y, or those of the parts, and what else says something of them."""
+    whole = ("x", "y") if labelled else ("x",)
+    further = ["classes", "split", group]
+    if all(name in archive.members for name in whole):
+        return [*whole, *further]
+    names = [name for part in PARTS for kind in whole for name in _names_of_part(kind, part)]
+    return [*whole, *names, *further]
 
 
-def _joined(path: Path, arrays: Arrays, *, labelled: bool) -> Arrays:
+def _names_of_part(kind: str, part: str) -> tuple[str, str]:
+    """What X or y of a part may be called."""
+    return f"{kind}_{part}", f"{part}_{'images' if kind == 'x' else 'labels'}"
+
+
+def _check_shapes(path: Path, arrays: Arrays, group: str, rows: int) -> None:
+    """Require one value per sample where there is to be one, and names of classes one after the other."""
+    for name, expected in (("split", f"({rows},)"), (group, f"({rows},)"), ("classes", "(C,)")):
+        shape = arrays[name].shape if name in arrays else (rows,)
+        if len(shape) != 1 or (name != "classes" and shape != (rows,)):
+            raise InputError(f"{path}: expected {name} of shape {expected}, got {shape}.")
+
+
+def _joined(archive: Archive, group: str, *, labelled: bool) -> Arrays:
     """The arrays with those of parts put together, and a ``split`` that says which part a row came from."""
+    arrays, path = archive.read(_needed(archive, group, labelled=labelled)), archive.path
     needed = ("x", "y") if labelled else ("x",)
     if all(kind in arrays for kind in needed):
         return arrays
     parts: dict[str, list[NDArray[Any]]] = {"x": [], "y": [], "split": []}
     for part in PARTS:
-        x = arrays.get(f"x_{part}", arrays.get(f"{part}_images"))
-        y = arrays.get(f"y_{part}", arrays.get(f"{part}_labels"))
-        if x is None or (y is None and labelled):
+        found = {
+            kind: arrays[name] for kind in needed for name in _names_of_part(kind, part) if name in arrays
+        }
+        if len(found) < len(needed):
             continue
-        parts["x"].append(x)
-        parts["y"] += [] if y is None else [_without_empty_axis(y)]
-        parts["split"].append(np.full(len(x), part))
+        rows = {array.shape[:1] for array in found.values()}
+        if len(rows) > 1 or () in rows:
+            shapes = " and ".join(str(array.shape) for array in found.values())
+            raise InputError(f"{path}: expected one y for each X of the {part} part, got {shapes}.")
+        for kind, array in found.items():
+            parts[kind].append(_without_empty_axis(array) if kind == "y" else array)
+        parts["split"].append(np.full(len(found["x"]), part))
     if not parts["x"]:
         raise InputError(
             f"{path}: expected arrays X and y (or X_train, y_train, X_test, y_test; large or small "
-            f"letters), got {', '.join(arrays) or 'none'}."
+            f"letters), got {', '.join(archive.members) or 'none'}."
         )
     for kind in needed:
-        if len({array.shape[1:] for array in parts[kind]}) > 1:
-            shapes = [array.shape for array in parts[kind]]
+        forms = [(array.shape[1:], array.dtype.kind in "US") for array in parts[kind]]
+        if len(set(forms)) > 1:
+            shapes = ", ".join(f"{array.shape} of {array.dtype}" for array in parts[kind])
             name = "X" if kind == "x" else kind
-            raise InputError(f"{path}: expected the parts of {name} to agree in shape, got {shapes}.")
+            raise InputError(
+                f"{path}: expected the parts of {name} to agree in shape and kind, got {shapes}."
+            )
     return arrays | {kind: np.concatenate(found) for kind, found in parts.items() if found}
 
 

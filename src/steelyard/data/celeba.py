@@ -9,7 +9,8 @@ import torch
 
 from steelyard._checks import InputError
 from steelyard.data.dataset import PARTS, Dataset
-from steelyard.data.folders import File, images_of, name_of
+from steelyard.data.folders import images_of, name_of
+from steelyard.data.layout import File
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ class Dataset:
     """
 
     name: str
-    x: Tensor | ImageFiles | Table  # images (N, C, H, W) uint8, volumes (N, C, D, H, W), or columns
+    x: Tensor | ImageFiles | Table  # images (N, C, H, W), volumes (N, C, D, H, W), or columns
     target: Tensor  # (N,) int64, or (N, L) int64
     classes: tuple[str, ...]
     group: NDArray[np.int64] | None = None  # (N,) samples of one group (patient, lesion) belong together
@@ -151,11 +152,17 @@ class Dataset:
             raise InputError(f"{self.name}: expected labels of 0 and 1, got other values.")
 
     def _check_labels(self) -> None:
+        if len(set(self.classes)) < len(self.classes):
+            twice = [name for name, times in Counter(self.classes).items() if times > 1]
+            raise InputError(
+                f"{self.name}: expected each class to have a name of its own, got {', '.join(twice)} twice."
+            )
         present = self.counts() > 0
         if len(self.classes) < 2 or present.sum() < 2:
             only = [name for name, here in zip(self.classes, present, strict=True) if here]
             raise InputError(
-                f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}."
+                f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}"
+                f"{''.join(f'; {note}' for note in self.notes)}."
             )
         train, val, test = (
             self.counts(np.flatnonzero(np.isin(self.part, names))) > 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_CATEGORIES = 1000
 _MOST_FILES = 5000  # that mean and deviation are taken of: more would change the third digit and take minutes
-_CHUNK = 1000
+_CHUNK, _CHUNK_VALUES = 1000, 2**24  # images, and their values, that are held as float64 at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,9 @@ class Encoding(ABC):
         }
         if kind == ImageEncoding.__name__:
             lists: dict[str, Any] = {name: tuple(fields[name]) for name in ("size", "mean", "std")}
-            return ImageEncoding(**common, **lists, colour=fields.get("colour"))
+            return ImageEncoding(
+                **common, **lists, colour=fields.get("colour"), deep=fields.get("deep", False)
+            )
         return TableEncoding(
             **common,
             numbers=tuple(NumberColumn(**column) for column in fields["numbers"]),
@@ -109,6 +111,7 @@ class ImageEncoding(Encoding):
     mean: tuple[float, ...]  # (C,) of x / 255
     std: tuple[float, ...]  # (C,) > 0
     colour: str | None = None  # one of COLOURS, or colours as they are
+    deep: bool = False  # images of more than 8 bits; mean and std are then in their unit / 255
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -120,7 +123,7 @@ class ImageEncoding(Encoding):
         self._images(dataset)
 
     def inputs(self, dataset: Dataset) -> Tensor | ImageFiles:
-        """Images uint8 (N, C, H, W) in the colours that training saw, or volumes (N, C, D, H, W)."""
+        """Images (N, C, H, W) in the colours that training saw, or volumes (N, C, D, H, W)."""
         return _in_colour(self._images(dataset), self.colour)
 
     def _images(self, dataset: Dataset) -> Tensor | ImageFiles:
@@ -131,6 +134,12 @@ class ImageEncoding(Encoding):
             raise InputError(
                 f"{dataset.name}: expected images of (channels, ..., height, width) {self.shape}, as in "
                 f"training, got {tuple(x.shape[1:])}; image_size brings a folder of images to a size."
+            )
+        if _deep(x) != self.deep:
+            kinds = ("8 bits", "more than 8 bits")
+            raise InputError(
+                f"{dataset.name}: expected images of {kinds[self.deep]} a value, as in training, "
+                f"got {kinds[not self.deep]}; write them at the depth of the training data."
             )
         return x
 
@@ -246,11 +255,14 @@ def fit_encoding(dataset: Dataset, rows: Rows, colour: str | None = None) -> Enc
         texts = map(_text_column, table.categorical_names, table.categorical.T)
         return TableEncoding(**common, numbers=tuple(numbers), texts=tuple(texts))
     mean, std = _mean_and_std(dataset.x, rows, colour)
-    return ImageEncoding(**common, size=tuple(dataset.x.shape[2:]), mean=mean, std=std, colour=colour)
+    size, deep = tuple(dataset.x.shape[2:]), _deep(dataset.x)
+    return ImageEncoding(**common, size=size, mean=mean, std=std, colour=colour, deep=deep)
 
 
-def unscaled(dataset: Dataset, colour: str | None = None) -> ImageEncoding:
+def unscaled(dataset: Dataset, rows: Rows, colour: str | None = None) -> ImageEncoding:
     """Images as x / 255 and no more, for a model that brings them to mean and deviation itself.
+
+    Images of more than 8 bits are scaled so that the values in the training ``rows`` reach from 0 to 1.
 
     Raises:
         InputError: if the data is a table.
@@ -258,14 +270,22 @@ def unscaled(dataset: Dataset, colour: str | None = None) -> ImageEncoding:
     if isinstance(dataset.x, Table):
         raise InputError(f"{dataset.name}: expected images, got a table.")
     channels, *size = dataset.x.shape[1:]
+    deep = _deep(dataset.x)
+    low, high = _range(dataset.x, rows) if deep else (0.0, 255.0)
     return ImageEncoding(
         classes=dataset.classes,
         multilabel=dataset.multilabel,
         size=tuple(size),
-        mean=(0.0,) * channels,
-        std=(1.0,) * channels,
+        mean=(low / 255,) * channels,
+        std=((high - low) / 255,) * channels,
         colour=colour,
+        deep=deep,
     )
+
+
+def _deep(x: Tensor | ImageFiles) -> bool:
+    """Whether ``x`` holds images of more than 8 bits a value; volumes may be of any kind, and change it."""
+    return x.deep if isinstance(x, ImageFiles) else x.ndim == 4 and x.is_floating_point()
 
 
 def _in_colour(x: Tensor | ImageFiles, colour: str | None) -> Tensor | ImageFiles:
@@ -298,21 +318,38 @@ def _mean_and_std(
     x: Tensor | ImageFiles, rows: Rows, colour: str | None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Per channel, of x / 255; of image files an even sample is looked at."""
-    if isinstance(x, ImageFiles):
-        rows = rows[:: -(-len(rows) // _MOST_FILES)]
     total = square = torch.zeros(x.shape[1], dtype=torch.float64)
-    for chunk in np.array_split(rows, -(-len(rows) // _CHUNK)):
-        some = _in_colour(x.take(chunk) if isinstance(x, ImageFiles) else x[torch.from_numpy(chunk)], colour)
-        images = some.decoded(np.arange(len(some))) if isinstance(some, ImageFiles) else some.cpu()
+    rows = _looked_at(x, rows)
+    for images in _chunks(x, rows, colour):
         values = images.transpose(0, 1).flatten(1).double() / 255
         total, square = total + values.sum(1), square + values.square().sum(1)
     number = len(rows) * math.prod(x.shape[2:])
     mean = total / number
     std = (square / number - mean.square()).clamp_min(0).sqrt()
-    of_any_unit = isinstance(x, Tensor) and x.is_floating_point()
+    of_any_unit = _deep(x) or (isinstance(x, Tensor) and x.is_floating_point())
     least = 1e-6 * mean.abs() if of_any_unit else 1e-6
     std = torch.where(std > least, std, 1.0)  # a channel of one value stays finite
     return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _range(x: Tensor | ImageFiles, rows: Rows) -> tuple[float, float]:
+    """The smallest and the largest value, which differ by something; of image files in an even sample."""
+    extremes = [images.aminmax() for images in _chunks(x, _looked_at(x, rows), None)]
+    low = min(float(found.min) for found in extremes)
+    high = max(float(found.max) for found in extremes)
+    return low, high if high > low else low + 1.0
+
+
+def _looked_at(x: Tensor | ImageFiles, rows: Rows) -> Rows:
+    return rows[:: -(-len(rows) // _MOST_FILES)] if isinstance(x, ImageFiles) else rows
+
+
+def _chunks(x: Tensor | ImageFiles, rows: Rows, colour: str | None) -> Iterator[Tensor]:
+    """Images of ``rows``, decoded and in the ``colour`` asked for, some at a time."""
+    size = max(1, min(_CHUNK, _CHUNK_VALUES // math.prod(x.shape[1:])))
+    for chunk in np.array_split(rows, -(-len(rows) // size)):
+        some = _in_colour(x.take(chunk) if isinstance(x, ImageFiles) else x[torch.from_numpy(chunk)], colour)
+        yield some.decoded(np.arange(len(some))) if isinstance(some, ImageFiles) else some.cpu()
 
 
 @lru_cache(maxsize=16)

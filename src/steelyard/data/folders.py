@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +12,9 @@ import torch
 from steelyard._checks import InputError, one_of
 from steelyard.data import tables
 from steelyard.data.dataset import Dataset
-from steelyard.data.images import SUFFIXES, Form, ImageFiles, form, in_threads
-from steelyard.data.labels import PART_NAMES, group_numbers
+from steelyard.data.images import Form, ImageFiles, form, in_threads
+from steelyard.data.labels import group_numbers
+from steelyard.data.layout import File, labelled, unlabelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,13 +26,7 @@ if TYPE_CHECKING:
     from steelyard.data.labels import Values
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """An image file and what its place says of it."""
-
-    path: Path
-    part: str
-    label: str
+_LARGEST = 2048 * 2048  # pixels of an image, unless a size is asked for
 
 
 def read_folder(
@@ -42,24 +37,25 @@ def read_folder(
     image_size: int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
     memory_limit: int,
-    labelled: bool = True,
+    with_labels: bool = True,
 ) -> Dataset:
     """The images in ``folder``, decoded if they take at most ``memory_limit`` bytes.
 
-    Without labels (``labelled=False``) every image below ``folder`` is taken, wherever it lies.
+    Without labels (``with_labels=False``) every image below ``folder`` is taken, wherever it lies.
 
     Raises:
         InputError: if there are no images, one cannot be read, or a group is not found.
     """
-    files = _labelled(folder) if labelled else [File(path, "", "") for path in _images_below(folder)]
-    classes = tuple(sorted({file.label for file in files})) if labelled else ()
-    if not files:
-        raise InputError(f"{folder}: expected images ({', '.join(SUFFIXES)}), got none.")
+    found = labelled(folder) if with_labels else unlabelled(folder)
+    classes = tuple(sorted({file.label for file in found.files})) if with_labels else ()
+    if not found.files:
+        said = "".join(f"; {note}" for note in found.said())
+        raise InputError(f"{folder}: expected images, got none{said}.")
     files, x, notes = images_of(
-        files, image_size=image_size, skip_unreadable=skip_unreadable, memory_limit=memory_limit
+        found.files, image_size=image_size, skip_unreadable=skip_unreadable, memory_limit=memory_limit
     )
     number = {name: c for c, name in enumerate(classes)}
-    sample = [file.path.relative_to(folder).as_posix() for file in files]
+    sample = [printable(file.path.relative_to(folder)) for file in files]
     return Dataset(
         name_of(folder),
         x,
@@ -68,13 +64,18 @@ def read_folder(
         group=_groups(folder, files, group, metadata),
         part=np.array([file.part for file in files], dtype="<U5"),
         sample=sample,
-        notes=notes,
+        notes=(*found.said(), *notes),
     )
 
 
 def name_of(folder: Path) -> str:
     """What the user calls ``folder``: its last part, though it be a link; ``.`` and ``..`` name none."""
     return folder.name if folder.name not in ("", "..") else folder.resolve().name
+
+
+def printable(path: Path) -> str:
+    """``path`` as text; bytes in it that are not UTF-8 are written as escapes."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def images_of(
@@ -94,46 +95,27 @@ def images_of(
     kept, forms, skipped = _readable(files, skip_unreadable=skip_unreadable)
     if not kept:
         raise InputError(f"{files[0].path.parent}: expected readable images, got none.")
+    deep = _one_depth(kept, forms)
     size, resized = _common_size(forms, image_size)
     channels = 1 if all(form.grey for form in forms) else 3
-    x = ImageFiles(np.array([file.path for file in kept], dtype=object), channels, size)
-    whole = np.prod(x.shape) <= memory_limit
-    return kept, x.decoded(np.arange(len(x))) if whole else x, (*skipped, *resized)
+    x = ImageFiles(np.array([file.path for file in kept], dtype=object), channels, size, deep=deep)
+    decoded = x.decoded(np.arange(len(x))) if x.nbytes <= memory_limit else x
+    lost = Counter(form.lost for form in forms if form.lost)
+    notes = [f"{number} of {len(forms)} images {what}" for what, number in lost.items()]
+    if deep:
+        notes.append("images of more than 8 bits: their values are kept, and scaled by the training part")
+    return kept, decoded, (*skipped, *resized, *notes)
 
 
-def _labelled(folder: Path) -> list[File]:
-    inside = _subfolders(folder)
-    parts = [path for path in inside if path.name.lower() in PART_NAMES]
-    if not any(PART_NAMES[path.name.lower()] == "train" for path in parts):
-        return _of_classes(folder, "")
-    return [file for path in parts for file in _of_classes(path, PART_NAMES[path.name.lower()])]
-
-
-def _of_classes(folder: Path, part: str) -> list[File]:
-    files = []
-    for path in _subfolders(folder):
-        images = _images_below(path)
-        if not images:
-            raise InputError(
-                f"{path}: expected images of the class {path.name!r}, got none; remove the folder."
-            )
-        files += [File(image, part, path.name) for image in images]
-    if not files:
-        raise InputError(f"{folder}: expected one folder of images per class, got no folder.")
-    return files
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _images_below(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(name.startswith(".") for name in path.relative_to(folder).parts)
-    )
+def _one_depth(files: list[File], forms: Sequence[Form]) -> bool:
+    """Whether all images are of more than 8 bits; of two depths it is not known how their values compare."""
+    deep = [file.path for file, form in zip(files, forms, strict=True) if form.deep]
+    if deep and len(deep) < len(files):
+        raise InputError(
+            f"expected images of one depth, got {len(deep)} of more than 8 bits (as {printable(deep[0])}) "
+            f"beside {len(files) - len(deep)} of 8 bits; convert them to one, so that their values compare."
+        )
+    return bool(deep)
 
 
 def _readable(files: list[File], *, skip_unreadable: bool) -> tuple[list[File], list[Form], list[str]]:
@@ -167,6 +149,11 @@ def _common_size(
     if image_size is not None and min(image_size) < 1:
         raise InputError(f"image_size must be at least 1, got {image_size}.")
     size = image_size or max(sizes, key=lambda size: (sizes[size], size))
+    if image_size is None and size[0] * size[1] > _LARGEST:
+        raise InputError(
+            f"the most frequent size of the images is {size[0]} x {size[1]}, too much for a network unless "
+            "it is asked for; give --image-size, such as 224."
+        )
     changed = len(forms) - sizes[size]
     if not changed:
         return size, []

@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 Values = NDArray[np.generic]
 PART_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_LARGEST = 10**15  # of class numbers given as floats, which hold whole numbers up to 9e15
 
 
 def class_numbers(values: Values, where: str) -> tuple[Rows, tuple[str, ...]]:
     """Class number (N,) of each of ``values`` and the names of the classes, sorted.
 
     Raises:
-        InputError: if a value is missing, or a number with a fraction.
+        InputError: if a value is missing, or a number with a fraction or too large to be told from others.
 
     >>> class_numbers(np.array([7.0, 3.0, 7.0]), "y")
     (array([1, 0, 1]), ('3', '7'))
@@ -42,11 +43,22 @@ def class_numbers(values: Values, where: str) -> tuple[Rows, tuple[str, ...]]:
                 f"{where}: expected classes (whole numbers or texts), got {example:g}; "
                 "turn a measured quantity into classes first."
             )
+        if np.abs(numbers).max() > _LARGEST:
+            raise InputError(
+                f"{where}: expected classes (whole numbers of at most 15 digits, or texts), "
+                f"got {numbers[np.abs(numbers).argmax()]:g}; correct or remove it."
+            )
         values = numbers.astype(np.int64)
     elif values.dtype == object:
         values = values.astype(str)
+    elif values.dtype.kind == "S":
+        values = _decoded(values)
     names, numbers_of = np.unique(values, return_inverse=True)
     return numbers_of.astype(np.int64), tuple(str(name) for name in names.tolist())
+
+
+def _decoded(values: Values) -> Values:
+    return np.char.decode(values.astype(np.bytes_), "utf-8", "backslashreplace")
 
 
 def group_numbers(values: Values, where: str) -> Rows:
@@ -70,6 +82,7 @@ def part_names(values: Values, where: str) -> NDArray[np.str_] | None:
     Raises:
         InputError: if some values name a part and others do not.
     """
+    values = _decoded(values) if values.dtype.kind == "S" else values
     words = ["" if gap else str(v).strip() for v, gap in zip(values.tolist(), missing(values), strict=True)]
     unknown = sorted({word for word in words if word and word.lower() not in PART_NAMES})
     if not any(word.lower() in PART_NAMES for word in words):

@@ -71,12 +71,14 @@ def read(
             image_size=image_size,
             skip_unreadable=skip_unreadable,
             memory_limit=memory_limit,
-            labelled=labelled,
+            with_labels=labelled,
         )
     if not path.exists():
         raise InputError(
             f"{source}: no such file or folder, and no built-in name (these are {', '.join(BUILTIN)})."
         )
+    if not path.is_file():
+        raise InputError(f"{path}: expected a folder or a regular file, got a pipe or a device.")
     if path.suffix.lower() not in _FILES:
         raise InputError(
             f"{path}: expected a folder of class folders or a file of type {', '.join(_FILES)}, "

@@ -40,11 +40,13 @@ def write_backbone_features(word: Word, data: Data, out: Path, *, device: str) -
     if Path(data.source).is_dir() and data.source not in BUILTIN:
         data = data.model_copy(update={"image_size": seen_size(word)})
     dataset = load(data)
-    encoding, where = unscaled(dataset), pick_device(device)
+    rows = np.arange(len(dataset))
+    seen = rows[dataset.part != "test"]
+    encoding, where = unscaled(dataset, seen if len(seen) else rows), pick_device(device)
     with torch.random.fork_rng():
         torch.manual_seed(0)  # of random weights, where those are asked for
         model: Classifier = catalog.model(word, encoding.shape, len(dataset.classes)).to(where)
-    rows, inputs = np.arange(len(dataset)), encoding.inputs(dataset)
+    inputs = encoding.inputs(dataset)
     batches = Batches(inputs, dataset.target, rows, encoding, batch_size=_BATCH, device=where)
     found = features(model, batches, Recipe()).logits
     save(out, found, dataset, rows, dataset.part)

@@ -125,7 +125,7 @@ def prepare(
         facts = catalog.Facts(**counted(dataset, rows.train), model=model, critical=critical)
         objectives = catalog.objectives(run.method, facts)
     if model.standardises:
-        encoding = unscaled(dataset, study.data.colour)
+        encoding = unscaled(dataset, rows.train, study.data.colour)
     learner = catalog.after_training(run.method, model)
     if learner is not None:
         learner.check_installed()  # here, for a trained model is restored without

@@ -32,7 +32,10 @@ def keep_samples(store: Store, rows: NDArray[np.int64]) -> None:
     if isinstance(dataset.x, Table) or len(index) == 0:
         return
     image = dataset.x[index] if isinstance(dataset.x, Tensor) else dataset.x.decoded(index)
-    image = _middle_slice(image) if image.ndim == 5 else image
+    if image.ndim == 5:
+        image = image[:, :1, image.shape[2] // 2]  # of a volume the first channel, halfway through
+    if image.is_floating_point() or dataset.is_volume:
+        image = _eight_bits(image)
     scale = LARGEST / max(image.shape[-2:])
     if scale < 1:
         small = interpolate(image.float(), scale_factor=scale, mode="area")
@@ -52,8 +55,8 @@ def keep_values(store: Store, rows: NDArray[np.int64]) -> None:
     store.write_values(index, [*part.numeric_names, *part.categorical_names], np.array(value, dtype=str))
 
 
-def _middle_slice(volume: Tensor) -> Tensor:
-    """(K, 1, H, W) uint8: the first channel halfway through (K, C, D, H, W), each in its own full range."""
-    image = volume[:, :1, volume.shape[2] // 2].float()
+def _eight_bits(image: Tensor) -> Tensor:
+    """(K, 1, H, W) uint8, each of the images (K, 1, H, W) in its own full range."""
+    image = image.float()
     low, high = image.amin((1, 2, 3), keepdim=True), image.amax((1, 2, 3), keepdim=True)
     return (255 * (image - low) / (high - low).clamp_min(1e-12)).round().byte()
