@@ -13,7 +13,7 @@ from steelyard.records import Predictions
 from steelyard.studies import run as running
 from steelyard.studies.compare import compare
 from steelyard.studies.config import Study, read_study
-from steelyard.studies.evaluate import thinned
+from steelyard.studies.outcomes import thinned
 from steelyard.studies.phases import with_controls
 from steelyard.studies.store import Store
 

@@ -56,14 +56,13 @@ def differences(summary: Summary, looks: dict[str, Look]) -> Plot:
     every = [one for one in summary.comparisons if one.measure == column.key]
     columns = ("method", "difference", "corrected_low", "corrected_high", "p_holm", "low", "high", "p_value")
     rows = [tuple(getattr(one, name) for name in columns) for one in every]
-    named = (lead(summary), summary.leader)
-    found = [one for one in every if one.method in looks or one.method in named]
-    looks = {one.method: looks.get(one.method, AFTER_TRAINING) for one in found}
+    named = (*looks, lead(summary), summary.leader)
+    found = [one for one in every if one.method in named]
     scale = 100 if column.percent else 1
     with axes(1.25 + 0.42 * len(found)) as (figure, ax):
         ax.axvline(0, color=INK, linewidth=0.9)
         for y, one in enumerate(reversed(found)):
-            look = looks[one.method]
+            look = looks.get(one.method, AFTER_TRAINING)
             ax.plot(
                 [scale * one.corrected_low, scale * one.corrected_high],
                 [y, y],

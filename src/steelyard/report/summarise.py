@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,9 +51,6 @@ def summarise(evidence: Evidence) -> Summary:
     resampled = resample(evidence)
     rows = _rows(evidence, columns, resampled)
     tested = _tested_measures(evidence)
-    counts: dict[str, list[int]] = evidence.facts["counts"]
-    runs = [run for scored in evidence.finished.values() for run in scored]
-    index = _tested([run.test.index for run in runs])
     found = Summary(
         name=str(evidence.facts["name"]),
         headline="",
@@ -70,7 +67,6 @@ def summarise(evidence: Evidence) -> Summary:
         following=decisions.following(evidence),
         ensembles=ensemble_tests(evidence),
         classes=_class_rows(evidence),
-        samples=evidence.facts.get("samples", {part: sum(counts[part]) for part in ("train", "val", "test")}),
         disagreements=_disagreements(evidence),
         costs=tuple(_cost(name, scored, study.training.keep) for name, scored in evidence.finished.items()),
         failures=tuple(
@@ -85,15 +81,28 @@ def summarise(evidence: Evidence) -> Summary:
         seeds=study.seeds,
         folds=study.folds or 1,
         members=study.ensemble,
-        positives=len(_tested([run.test.index[run.positive] for run in runs])),
-        units=len(index if evidence.group is None else np.unique(evidence.group[index])),
-        grouped=evidence.group is not None,
-        same_test=all(np.array_equal(run.test.index, runs[0].test.index) for run in runs),
+        **_samples(evidence),
         notes=tuple(map(str, evidence.facts["notes"])),
     )
     return dataclasses.replace(
         found, headline=headline.headline(found), details=tuple(headline.details(found))
     )
+
+
+def _samples(evidence: Evidence) -> dict[str, Any]:
+    """What the summary says of the samples that stand behind its figures."""
+    counts: dict[str, list[int]] = evidence.facts["counts"]
+    runs = [run for scored in evidence.finished.values() for run in scored]
+    index = _tested([run.test.index for run in runs])
+    return {
+        "samples": evidence.facts.get(
+            "samples", {part: sum(counts[part]) for part in ("train", "val", "test")}
+        ),
+        "positives": len(_tested([run.test.index[run.positive] for run in runs])),
+        "units": len(index if evidence.group is None else np.unique(evidence.group[index])),
+        "grouped": evidence.group is not None,
+        "same_test": all(np.array_equal(run.test.index, runs[0].test.index) for run in runs),
+    }
 
 
 def _class_rows(evidence: Evidence) -> tuple[ClassRow | LabelRow, ...]:
