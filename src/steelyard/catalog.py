@@ -242,7 +242,10 @@ def control_of(word: Word | str) -> Word | None:
     'trained-on(loss=msfe, lr=0.01)'
     """
     first = base_of(word)
-    return first and Word("trained-on", {"loss": without_settings(first), **_settings(first)})
+    if first is None:
+        return None
+    control = Word("trained-on", {"loss": without_settings(first), **_settings(first)})
+    return Word.parse(str(control))  # equal to the same word from a file or a user
 
 
 def objectives(word: Word | str, facts: Facts) -> tuple[Objective, ...]:

@@ -37,7 +37,7 @@ def parted(folder: Path, **changed: tuple[int, ...]) -> Path:
     y = np.concatenate([np.repeat(range(3), counts) for counts in plan.values()])
     part = np.concatenate([[name] * sum(counts) for name, counts in plan.items()])
     X = np.random.default_rng(0).normal(size=(len(y), 4)) + y[:, None]
-    path = folder / "parted.npz"
+    path = folder / f"{plan}.npz"  # read once by its name
     np.savez(path, X=X, y=np.array(CLASSES)[y], split=part)
     return path
 
@@ -86,8 +86,8 @@ def test_parts_that_hold_one_sample_of_each_side_or_are_not_used_pass(tmp_path: 
 def test_every_part_of_every_seed_fold_and_member_is_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    dataset = read(str(parted(tmp_path)))
-    study = quick(tmp_path / "parted.npz", data={"source": str(tmp_path / "parted.npz")}, ensemble=2)
+    path = parted(tmp_path)
+    dataset, study = read(str(path)), quick(path, ensemble=2)
     split_of, last = running.split_of, study.runs()[-1]
     bad = CLASSES.index("bad")
 

@@ -9,7 +9,7 @@ from tests.studies.conftest import Silent, asked
 from steelyard import catalog
 from steelyard._checks import InputError
 from steelyard.studies.compare import compare, completed
-from steelyard.studies.config import read_study, study
+from steelyard.studies.config import Study, read_study, study
 from steelyard.studies.phases import phases_of, with_controls
 from steelyard.studies.run import FIRST_PHASE
 from steelyard.studies.store import Store, StoredRun
@@ -48,29 +48,17 @@ def test_what_is_there_already_is_not_brought_again(table: Path) -> None:
 
 
 def test_what_nobody_asked_for_is_known_to_the_folder(table: Path, tmp_path: Path) -> None:
-    def added(**changed: Any) -> set[str]:
-        short = {"seeds": 1, "training": {"epochs": 1}}
-        store = compare(completed(asked(table, **short | changed)), tmp_path / "out", Silent())
-        assert store.facts()["added"] == store.study.added
-        return set(store.study.added)
+    def added(wanted: Study) -> set[str]:
+        return set(Store.create(tmp_path / "out", completed(wanted)).study.added)
 
-    assert added(methods=["alm(lr=0.1, clip=1)"]) == {
-        "ce",
-        "bce(lr=0.1, clip=1)",
-        "trained-on(loss=bce, lr=0.1, clip=1)",
-    }
-    assert added(methods=["alm(clip=1, lr=0.1)", "focal", "bce(clip=1, lr=0.1)"]) == {
-        "ce",
-        "trained-on(loss=bce, lr=0.1, clip=1)",
-    }
-    assert added(methods=["alm(clip=1, lr=0.1)", "focal"]) == {
-        "ce",
-        "trained-on(loss=bce, lr=0.1, clip=1)",
-    }, "what was asked for once stays so"
-    again = read_study(tmp_path / "out" / "study.yaml")
-    store = compare(completed(study(again | {"seeds": 2})), tmp_path / "out", Silent())
-    assert set(store.study.added) == {"ce", "trained-on(loss=bce, lr=0.1, clip=1)"}
-    assert added(methods=["focal", "ce"]) == set()
+    by_itself = {"ce", "trained-on(loss=bce, lr=0.1, clip=1)"}
+    assert added(asked(table, methods=["alm(lr=0.1, clip=1)"])) == {*by_itself, "bce(lr=0.1, clip=1)"}
+    more = ["alm(clip=1, lr=0.1)", "focal", "bce(clip=1, lr=0.1)"]
+    assert added(asked(table, methods=more)) == by_itself
+    assert added(asked(table, methods=more[:2])) == by_itself, "what was asked for once stays so"
+    from_its_file = read_study(tmp_path / "out" / "study.yaml")
+    assert added(study(from_its_file | {"seeds": 3})) == by_itself
+    assert added(asked(table, methods=["focal", "ce"])) == set()
 
 
 @pytest.fixture
@@ -99,6 +87,7 @@ def test_on_two_classes_one_row_stands_for_both(two_classes: Path, tmp_path: Pat
     assert phases_of(whole, two_classes=True) == {"alm": own}
     store = compare(whole, tmp_path / "out", Silent())
     assert store.facts()["phases"] == {"alm": own}
+    assert store.facts()["added"] == whole.added
     assert first_phase(store, "ce") == first_phase(store, "trained-on(loss=ce)")
     np.testing.assert_allclose(first_phase(store, "alm"), first_phase(store, "ce"), rtol=1e-4, atol=1e-6)
 
