@@ -19,7 +19,8 @@ from steelyard.data import Dataset, Split, read
 from steelyard.records import Predictions
 from steelyard.studies import run as running
 from steelyard.studies.compare import compare
-from steelyard.studies.evaluate import decided, measures
+from steelyard.studies.decisions import Scores, choose, decided
+from steelyard.studies.evaluate import measures
 from steelyard.studies.parts import absent, check_parts
 from steelyard.studies.predict import write_predictions
 
@@ -151,13 +152,19 @@ def test_labels_that_all_or_no_samples_have_are_told() -> None:
 
 def test_without_a_threshold_nothing_is_decided(tmp_path: Path) -> None:
     predictions = Predictions(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 0]), np.arange(2))
-    assert decided(predictions, [1], 0.0) == {"sensitivity": 1.0, "false_alarm_rate": 0.0}
-    assert all(math.isnan(value) for value in decided(predictions, [1], math.nan).values())
+    study, scores = quick(Path("toy.npz")), Scores.of(predictions, [1])
+    found = decided(scores, 0.0, study)
+    assert (found["sensitivity"], found["false_alarm_rate"]) == (1.0, 0.0)
+    with pytest.raises(InputError, match="expected a threshold, got NaN"):
+        decided(scores, math.nan, study)
+    assert choose(Scores(np.zeros(3, bool), np.arange(3.0)), study) is None
     path = parted(tmp_path, val=(20, 5, 0))
     (stored,) = compare(quick(path, critical=[], seeds=1), tmp_path / "out", Silent()).runs()
     new = tmp_path / "new.npz"
     np.savez(new, X=np.zeros((3, 4)))
-    with pytest.raises(InputError, match="of the 25 validation samples of the run none is of 'bad'"):
+    with pytest.raises(
+        InputError, match="of the 25 samples of the run that were held out from training none is of 'bad'"
+    ):
         write_predictions(stored.folder, str(new), tmp_path / "p.csv", critical=["bad"], device="cpu")
     assert not (tmp_path / "p.csv").exists()
     assert write_predictions(stored.folder, str(new), tmp_path / "p.csv", critical=["a"], device="cpu") == 3

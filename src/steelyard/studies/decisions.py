@@ -161,7 +161,7 @@ def decided(scores: Scores, threshold: float, study: Study) -> dict[str, float]:
     Precision and its kind hold at the share of critical samples among these, and once more at the prevalence
     that the study names. The expected cost is that at the named prevalence, where there is one.
     """
-    alarm, positive = scores.score >= threshold, scores.positive
+    alarm, positive = metrics.decide(scores.score, threshold) == 1, scores.positive
     tpr = float(alarm[positive].mean()) if positive.any() else math.nan
     fpr = float(alarm[~positive].mean()) if not positive.all() else math.nan
     found = {"sensitivity": tpr, "false_alarm_rate": fpr}
@@ -185,7 +185,7 @@ def at_prevalence(tpr: float, fpr: float, prevalence: float) -> dict[str, float]
         "precision": metrics.precision_at_prevalence(tpr, fpr, prevalence),
         "npv": metrics.npv_at_prevalence(tpr, fpr, prevalence),
         "alarms_per_1000": 1000 * alarms,
-        "alarms_per_case_found": alarms / found if found > 0 else math.nan,
+        "alarms_per_case_found": alarms / found if found > 0 else math.inf if alarms > 0 else math.nan,
     }
 
 

@@ -233,9 +233,10 @@ def kept_thresholds(
         )
     found = choose(scores, study)
     if found is None:
+        names = " or ".join(repr(str(store.facts()["classes"][c])) for c in critical)
         raise check.InputError(
-            "no critical sample is among those held out from training, so no threshold can be chosen; train "
-            "with validation samples of the critical classes."
+            f"of the {len(scores.score)} samples of the run that were held out from training none is of {names}, "
+            "so no threshold can be chosen; train with validation samples of it."
         )
     return found
 
