@@ -41,12 +41,8 @@ if TYPE_CHECKING:
 def summarise(evidence: Evidence) -> Summary:
     """Work out every number of the page; the same store always gives the same summary."""
     study = evidence.store.study
-    every = measures(
-        bool(evidence.critical),
-        study.at_tpr,
-        multilabel=evidence.multilabel,
-        cost=study.cost is not None,
-    )
+    cost, multilabel = study.cost is not None, evidence.multilabel
+    every = measures(bool(evidence.critical), study.at_tpr, multilabel=multilabel, cost=cost)
     columns = _present(evidence, every)
     resampled = resample(evidence)
     rows = _rows(evidence, columns, resampled)

@@ -235,8 +235,8 @@ def kept_thresholds(
     if found is None:
         names = " or ".join(repr(str(store.facts()["classes"][c])) for c in critical)
         raise check.InputError(
-            f"of the {len(scores.score)} samples of the run that were held out from training none is of {names}, "
-            "so no threshold can be chosen; train with validation samples of it."
+            f"of the {len(scores.score)} samples of the run that were held out from training none is of "
+            f"{names}, so no threshold can be chosen; train with validation samples of it."
         )
     return found
 
