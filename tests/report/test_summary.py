@@ -281,3 +281,29 @@ def test_rows_that_correct_twice_are_marked(build: Build, tmp_path: Path) -> Non
     page = (store.folder / "report.html").read_text(encoding="utf-8")
     assert page.count('<span class="tag">corrects twice</span>') == 2
     assert "Corrects twice: the training of the method" in page
+
+
+def test_classes_are_grouped_run_by_run_where_other_classes_are_rare(build: Build, tmp_path: Path) -> None:
+    store = build(tmp_path / "out", methods=("ce", "focal"), seeds=2, failed=(), critical=())
+    assert summarise(evidence.read(store)).by_rarity == ()  # all runs agree
+    recalls: dict[str, list[float]] = {"ce": [], "focal": []}
+    for run in store.runs():
+        counts = [600, 60, 600, 60] if run.run.seed == 0 else [60, 600, 60, 600]
+        facts = run.facts() | {"counts": {part: counts for part in ("train", "val", "test")}}
+        (run.folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        test = run.predictions("test")
+        rare = (1, 3) if run.run.seed == 0 else (0, 2)
+        found = [float((test.decision[test.target == c] == c).mean()) for c in rare]
+        recalls[str(run.run.method)].append(float(np.mean(found)))
+    rare_row, frequent = summarise(evidence.read(store)).by_rarity
+    assert (rare_row.name, rare_row.counts["train"], frequent.counts["train"]) == (
+        "rare classes of each run",
+        60,
+        600,
+    )
+    assert {one.method: one.value for one in rare_row.recall} == pytest.approx(
+        {name: np.mean(values) for name, values in recalls.items()}
+    )
+    report.write(store)
+    page = (store.folder / "report.html").read_text(encoding="utf-8")
+    assert "other runs have other rare classes" in page

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from steelyard.report import TuningSummary
+    from steelyard.report import Summary, TuningSummary
     from steelyard.studies.config import Study
     from steelyard.studies.store import Store
 
@@ -47,16 +47,26 @@ def reported(store: Store, as_json: bool) -> None:
     from steelyard.studies.samples import keep_samples
 
     keep_samples(store, report.wanted(store))
-    answer(report.terminal_table(report.write(store)), store.folder, as_json)
+    compared(report.write(store), store.folder, as_json)
 
 
-def answer(found: Table, out: Path, as_json: bool) -> None:
-    """The main table of a page, and where the page is."""
+def compared(summary: Summary, out: Path, as_json: bool) -> None:
+    """The answer of a comparison: its table, its headline, the command that comes next."""
+    from steelyard import report
+
+    following = [f"Next: {line}" for line in summary.following[:1]]
+    answer(report.terminal_table(summary), out, as_json, [summary.headline, *following])
+
+
+def answer(found: Table, out: Path, as_json: bool, lines: Sequence[str] = ()) -> None:
+    """The main table of a page, what it means, and where the page is."""
     if as_json:
         typer.echo((out / "summary.json").read_text(encoding="utf-8"))
         return
     console = Console()
     console.print(found)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"The page: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -170,7 +170,7 @@ def make_report(
         return answers.answer(table, folder, as_json)
     if out is not None:
         raise InputError("--out is for the page over several comparisons; give more than one folder.")
-    return answers.answer(report.terminal_table(report.write(stores[0])), stores[0].folder, as_json)
+    return answers.compared(report.write(stores[0]), stores[0].folder, as_json)
 
 
 @app.command()

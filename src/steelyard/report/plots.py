@@ -63,13 +63,11 @@ def differences(summary: Summary, looks: dict[str, Look]) -> Plot:
         ax.axvline(0, color=INK, linewidth=0.9)
         for y, one in enumerate(reversed(found)):
             look = looks.get(one.method, AFTER_TRAINING)
-            ax.plot(
-                [scale * one.corrected_low, scale * one.corrected_high],
-                [y, y],
-                color=look.colour,
-                linewidth=2.4,
-                solid_capstyle="round",
-            )
+            for low, high, width in (
+                (one.corrected_low, one.corrected_high, 1.0),
+                (one.low, one.high, 2.8),
+            ):
+                ax.plot([scale * low, scale * high], [y, y], color=look.colour, linewidth=width)
             ax.plot(
                 scale * one.difference,
                 y,
@@ -87,11 +85,11 @@ def differences(summary: Summary, looks: dict[str, Look]) -> Plot:
         _rows_alone(ax)
         drawing = svg(figure, "differences")
     better = "left" if column.better == "lower" else "right"
-    tests = f", corrected for {len(every)} comparisons" if len(every) > 1 else ""
-    finding = f"To the {better} of zero is better. Intervals{tests}: " + listed(
+    tests = f" Thin lines are corrected for {len(every)} comparisons." if len(every) > 1 else ""
+    finding = f"To the {better} of zero is better.{tests} " + listed(
         [
             f"{one.method} {column.change(one.difference)} "
-            f"({column.change(one.corrected_low)} to {column.change(one.corrected_high)})"
+            f"({column.change(one.low)} to {column.change(one.high)})"
             for one in found
         ]
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from steelyard.metrics import wilson_interval
+from steelyard.metrics import recall_per_class, wilson_interval
 from steelyard.report import decisions, headline
 from steelyard.report.comparison import against_baseline, against_controls, tied_with_best
 from steelyard.report.measures import measures
@@ -63,6 +63,7 @@ def summarise(evidence: Evidence) -> Summary:
         following=decisions.following(evidence),
         ensembles=ensemble_tests(evidence),
         classes=_class_rows(evidence),
+        by_rarity=_by_rarity(evidence),
         disagreements=_disagreements(evidence),
         costs=tuple(_cost(name, scored, study.training.keep) for name, scored in evidence.finished.items()),
         failures=tuple(
@@ -104,6 +105,39 @@ def _samples(evidence: Evidence) -> dict[str, Any]:
 def _class_rows(evidence: Evidence) -> tuple[ClassRow | LabelRow, ...]:
     row = _label_row if evidence.multilabel else _class_row
     return tuple(row(evidence, number) for number in range(len(evidence.classes)))
+
+
+def _by_rarity(evidence: Evidence) -> tuple[ClassRow, ...]:
+    """Classes that are rare in each run by itself, and the others; empty where all runs agree in which are."""
+    rare = {
+        run.key: np.array(run.facts["counts"]["train"]) < max(run.facts["counts"]["train"]) / 2
+        for runs in evidence.finished.values()
+        for run in runs
+    }
+    if evidence.multilabel or len({tuple(each) for each in rare.values()}) < 2:
+        return ()
+    return (
+        _group_row(evidence, "rare classes of each run", rare),
+        _group_row(evidence, "frequent classes of each run", {key: ~each for key, each in rare.items()}),
+    )
+
+
+def _group_row(evidence: Evidence, name: str, member: Mapping[Key, NDArray[np.bool_]]) -> ClassRow:
+    """Samples per class and mean recall of the classes that are ``member`` of the group in each run."""
+    first = next(run for runs in evidence.finished.values() for run in runs)
+    counts = first.facts["counts"]
+    sizes = {part: round(float(np.mean(np.array(each)[member[first.key]]))) for part, each in counts.items()}
+    recalls = []
+    for method, runs in evidence.finished.items():
+        each = [
+            np.nanmean(
+                recall_per_class(run.test.target, run.decision, len(evidence.classes))[member[run.key]]
+            )
+            for run in runs
+        ]
+        tested = [run.test.index[member[run.key][run.test.target]] for run in runs]
+        recalls.append(_recall_with_interval(evidence, method, float(np.mean(each)), tested))
+    return ClassRow(name, False, sizes, tuple(recalls))
 
 
 def _disagreements(evidence: Evidence) -> tuple[Disagreement, ...]:
@@ -199,9 +233,15 @@ def _recall(evidence: Evidence, name: str, runs: Sequence[Scored], c: int) -> Re
     shares = [float(np.mean(run.decision[here] == c)) for run in runs if (here := run.test.target == c).any()]
     if not shares:
         return Recall(name, math.nan, math.nan, math.nan)
-    rows = np.unique(np.concatenate([run.test.index[run.test.target == c] for run in runs]))
+    tested = [run.test.index[run.test.target == c] for run in runs]
+    return _recall_with_interval(evidence, name, float(np.mean(shares)), tested)
+
+
+def _recall_with_interval(
+    evidence: Evidence, name: str, value: float, tested: Sequence[NDArray[np.int64]]
+) -> Recall:
+    rows = np.unique(np.concatenate(tested))
     n = len(rows if evidence.group is None else np.unique(evidence.group[rows]))
-    value = float(np.mean(shares))
     interval = wilson_interval(round(value * n), n)
     return Recall(name, value, min(interval.low, value), max(interval.high, value))
 

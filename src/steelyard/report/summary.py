@@ -184,6 +184,7 @@ class Summary:
     controls: tuple[Comparison, ...]  # methods in phases against their first phase, alone and trained on
     ensembles: tuple[EnsembleTest, ...]
     classes: tuple[ClassRow, ...]
+    by_rarity: tuple[ClassRow, ...]  # rare and frequent classes of each run, where runs differ in which are
     samples: dict[str, int]  # of each part, in the first seed and fold
     disagreements: tuple[Disagreement, ...]
     costs: tuple[Cost, ...]

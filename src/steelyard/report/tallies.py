@@ -44,9 +44,10 @@ def class_counts(summary: Summary) -> Plot:
         drawing = svg(figure, "class_counts")
     few, many = ordered[0], ordered[-1]
     ratio = _size(many) / max(_size(few), 1)
+    of_first = " in the first run; other runs have other rare classes" if summary.by_rarity else ""
     finding = (
         f"From {_size(many):,} training samples of {called(many.name)} to {_size(few):,} "
-        f"of {called(few.name)}: 1 to {ratio:.3g}.{_rest(ordered)}"
+        f"of {called(few.name)}{of_first}: 1 to {ratio:.3g}.{_rest(ordered)}"
     )
     return Plot(
         "class_counts",
@@ -59,8 +60,8 @@ def class_counts(summary: Summary) -> Plot:
 
 
 def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
-    """Recall of every class by every method, with 95 % intervals."""
-    ordered = sorted(summary.classes, key=_size)
+    """Recall of every class by every method, with 95 % intervals; by rarity where it differs between runs."""
+    ordered = sorted(summary.by_rarity or summary.classes, key=_size)
     drawn = ordered[:MOST_CLASSES]
     methods = [one.method for one in drawn[0].recall]
     keys = ("value", "low", "high")
@@ -73,10 +74,11 @@ def recall(summary: Summary, looks: Mapping[str, Look]) -> Plot:
         ax.set(xlim=(-2, 102), xlabel="Recall, % of the class's test samples")
         legend(ax, len(methods))
         drawing = svg(figure, "recall")
-    rows = [(c.name, r.method, r.value, r.low, r.high) for c in ordered for r in c.recall]
+    every = (*summary.by_rarity, *sorted(summary.classes, key=_size))
+    rows = [(c.name, r.method, r.value, r.low, r.high) for c in every for r in c.recall]
     rare = ordered[0]
     finding = (
-        f"Of {called(rare.name)}, the rarest class, "
+        f"Of {'the' if summary.by_rarity else 'the rarest class,'} {rare.name}, "
         + listed([f"{one.method} finds {100 * one.value:.1f} %" for one in rare.recall])
         + _rest(ordered)
     )

@@ -57,7 +57,7 @@ def terminal_table(summary: Summary) -> Table:
     if len(rows) < len(summary.methods):
         more.append("the rows that are made after training without cost")
     caption = [
-        "test samples, mean ± sd over runs; * best, ~ a paired test cannot tell it from the best",
+        "test samples, mean ± sd over runs; * best, ~ not shown to differ from the best",
         *([f"the page also has {joined(more)}"] if more else []),
     ]
     return _table(summary.name, caption, names, [*shown, runs])
