@@ -13,6 +13,8 @@ from steelyard.report.figure import INK, MUTED, Look, Plot, axes, legend, listed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from steelyard.report.evidence import Evidence
 
 _GRID = np.linspace(0.01, 0.99, 99)
@@ -37,8 +39,7 @@ def net_benefit(evidence: Evidence, looks: Mapping[str, Look]) -> Plot:
             rows += [
                 (name, *map(float, point)) for point in zip(_GRID.round(2), mean, sd, everybody, strict=True)
             ]
-            useful = _GRID[(mean > np.maximum(everybody, 0))]
-            findings.append(f"{name} {_range(useful)}")
+            findings.append(f"{name} {_range(mean > np.maximum(everybody, 0))}")
         ax.set(
             xlim=(0, 1),
             ylim=(-0.15 * best, 1.1 * best),
@@ -56,7 +57,8 @@ def net_benefit(evidence: Evidence, looks: Mapping[str, Look]) -> Plot:
     return Plot("net_benefit", "Decision curve: what acting is worth", finding, drawing, columns, rows)
 
 
-def _range(useful: np.ndarray) -> str:
-    if not len(useful):
-        return "nowhere"
-    return f"from {useful[0]:.2f} to {useful[-1]:.2f}"
+def _range(useful: NDArray[np.bool_]) -> str:
+    """The longest stretch of probabilities without a gap."""
+    stretches = np.split(np.arange(len(useful)), np.flatnonzero(np.diff(useful)) + 1)
+    longest = max((one for one in stretches if useful[one[0]]), key=len, default=None)
+    return "nowhere" if longest is None else f"from {_GRID[longest[0]]:.2f} to {_GRID[longest[-1]]:.2f}"

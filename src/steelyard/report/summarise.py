@@ -108,7 +108,7 @@ def _class_rows(evidence: Evidence) -> tuple[ClassRow | LabelRow, ...]:
 
 
 def _by_rarity(evidence: Evidence) -> tuple[ClassRow, ...]:
-    """Classes that are rare in each run by itself, and the others; empty where all runs agree in which are."""
+    """Classes that are rare in each run by itself, and the others; empty where all runs have the same."""
     rare = {
         run.key: np.array(run.facts["counts"]["train"]) < max(run.facts["counts"]["train"]) / 2
         for runs in evidence.finished.values()
