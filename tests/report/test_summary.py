@@ -289,7 +289,7 @@ def test_classes_are_grouped_run_by_run_where_other_classes_are_rare(build: Buil
     recalls: dict[str, list[float]] = {"ce": [], "focal": []}
     for run in store.runs():
         counts = [600, 60, 600, 60] if run.run.seed == 0 else [60, 600, 60, 600]
-        facts = run.facts() | {"counts": {part: counts for part in ("train", "val", "test")}}
+        facts = run.facts() | {"counts": dict.fromkeys(("train", "val", "test"), counts)}
         (run.folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         test = run.predictions("test")
         rare = (1, 3) if run.run.seed == 0 else (0, 2)
