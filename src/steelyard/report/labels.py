@@ -36,6 +36,11 @@ class PreparedLabels:
         sides = (there, there & right, ~there, ~there & right)
         self.sides = [side.astype(np.float32) for side in sides]  # (N, L) each
 
+    def plain(self) -> dict[str, float]:
+        """Measures of the test samples as they are."""
+        once = self.measures(np.ones((1, len(self.sides[0])), np.float32))
+        return {name: float(value[0]) for name, value in once.items()}
+
     def measures(self, weight: NDArray[np.float32]) -> dict[str, Values]:
         """Measures (B,) by name, under each row of ``weight`` (B, N)."""
         there, found, absent, rejected = ((weight @ side).astype(np.float64) for side in self.sides)

@@ -73,33 +73,39 @@ class Ranking:
 def resample(evidence: Evidence, repeats: int = REPEATS, seed: int = 0) -> dict[str, dict[Key, Resampled]]:
     """Measures of every run on the same ``repeats`` resamples of the test samples, by method and run.
 
-    All runs see the same weights, so differences between methods are paired. Whole groups are drawn where
-    the data is grouped; draws are stratified by class, so that a rare class is in every resample.
+    All runs see the same weights, so differences between methods are paired. Rows made after training that
+    have every measure of their method in all runs are left out: they decide alike. Whole groups are drawn
+    where the data is grouped; draws are stratified by class, so that a rare class is in every resample.
     """
-    runs = [(name, run) for name, scored in evidence.judged.items() for run in scored]
-    if not runs:
+    if not evidence.judged:
         return {}
-    unit, stratum = _units(evidence, [run for _, run in runs])
-    rng = np.random.default_rng(seed)
-    places = {id(run): unit[run.test.index] for _, run in runs}
     prepared = {
-        id(run): PreparedLabels(run)
-        if evidence.multilabel
-        else _Prepared(run, len(evidence.classes), evidence.store.study)
-        for _, run in runs
+        name: {run.key: _prepare(evidence, run) for run in runs} for name, runs in evidence.judged.items()
     }
-    parts: dict[int, list[dict[str, Values]]] = {id(run): [] for _, run in runs}
-    for block in _blocks(stratum, repeats, rng):
-        for _, run in runs:
-            parts[id(run)].append(prepared[id(run)].measures(block[:, places[id(run)]]))
+    plain = {name: {key: one.plain() for key, one in runs.items()} for name, runs in prepared.items()}
+    rows = [
+        (name, run)
+        for name, runs in evidence.judged.items()
+        for run in runs
+        if name in evidence.methods or plain[name] != plain[str(run.stored.run.method)]
+    ]
+    unit, stratum = _units(evidence, [run for _, run in rows])
+    parts: dict[tuple[str, Key], list[dict[str, Values]]] = {(name, run.key): [] for name, run in rows}
+    for block in _blocks(stratum, repeats, np.random.default_rng(seed)):
+        for name, run in rows:
+            measured = prepared[name][run.key].measures(block[:, unit[run.test.index]])
+            parts[name, run.key].append(measured)
     found: dict[str, dict[Key, Resampled]] = {name: {} for name in evidence.judged}
-    for name, run in runs:
-        once = prepared[id(run)].measures(np.ones((1, len(run.test.target)), np.float32))
-        found[name][run.key] = Resampled(
-            plain={measure: float(value[0]) for measure, value in once.items()},
-            resampled={m: np.concatenate([part[m] for part in parts[id(run)]]) for m in once},
-        )
+    for (name, key), each in parts.items():
+        once = plain[name][key]
+        found[name][key] = Resampled(once, {m: np.concatenate([part[m] for part in each]) for m in once})
     return found
+
+
+def _prepare(evidence: Evidence, run: Scored) -> _Prepared | PreparedLabels:
+    if evidence.multilabel:
+        return PreparedLabels(run)
+    return _Prepared(run, len(evidence.classes), evidence.store.study)
 
 
 class _Prepared:
@@ -115,6 +121,11 @@ class _Prepared:
         self.ranking = Ranking(run.positive, run.score) if run.positive.any() else None
         cut = run.thresholds
         self.alarm = None if cut is None else (run.score >= cut.value).astype(np.float32)
+
+    def plain(self) -> dict[str, float]:
+        """Measures of the test samples as they are."""
+        once = self.measures(np.ones((1, len(self.target)), np.float32))
+        return {name: float(value[0]) for name, value in once.items()}
 
     def measures(self, weight: Weights) -> dict[str, Values]:
         """Measures (B,) by name."""
