@@ -47,6 +47,21 @@ def test_compare_trains_predicts_and_writes_the_page(steelyard: Run, fraud: Path
     assert (out / "report.html").read_bytes() == before
 
 
+def test_what_was_done_to_the_data_is_said_on_stderr(steelyard: Run, fraud: Path, tmp_path: Path) -> None:
+    words = ("train", fraud, "--target", "label", *QUICK, "--out", tmp_path / "model")
+    note = "steelyard: note: column amount: 8 of 160 values missing, filled with the training median\n"
+    code, said, noted = steelyard(*words)
+    assert (code, noted) == (0, note)
+    assert "note" not in said
+    new = tmp_path / "new.csv"
+    new.write_text("amount,country\nunknown,fr\n1,it\n")
+    code, _, noted = steelyard("predict", tmp_path / "model", new, "--out", tmp_path / "p.csv")
+    assert code == 0
+    amount, country = noted.splitlines()
+    assert amount == "steelyard: note: column amount: 1 cell of 2 read as missing: 'unknown' (row 2)"
+    assert country.startswith("steelyard: note: column country: categories that training had not")
+
+
 def test_report_needs_no_torch(steelyard: Run, fraud: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert steelyard("compare", fraud, "--target", "label", "--seeds", 1, *QUICK, "--out", out)[0] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +16,14 @@ from steelyard.data.folders import read_folder
 from steelyard.data.tables import read_table
 
 if TYPE_CHECKING:
+    from steelyard.data.columns import Schema
     from steelyard.data.dataset import Dataset
 
 _FILES = (*tables.SUFFIXES, ".npz")
+_log = logging.getLogger("steelyard")
 
 
-def read(
+def read(  # noqa: PLR0913 - each is an option of the commands
     source: str,
     *,
     target: str | None = None,
@@ -29,6 +33,7 @@ def read(
     skip_unreadable: bool = False,
     memory_limit: int = 2 * 2**30,
     labelled: bool = True,
+    schema: Schema | None = None,
 ) -> Dataset:
     """The data set at ``source``: a built-in name, a folder of images, a table or an ``.npz``.
 
@@ -45,6 +50,10 @@ def read(
         skip_unreadable: leave out images that cannot be read, and say so, instead of refusing the folder.
         memory_limit: bytes; a folder of images that takes more is decoded batch by batch.
         labelled: False reads data to predict: no classes are expected, no column is dropped, targets are -1.
+        schema: of a trained model; columns and classes are read as its training read them, and one class
+            is enough.
+
+    What was done to the data stands in the ``notes`` of the result, and is logged (level INFO).
 
     Raises:
         InputError: if the source is not there or not as described above; names the place and the mend.
@@ -53,6 +62,46 @@ def read(
     >>> digits.x.shape, len(digits.classes)
     (torch.Size([1797, 1, 8, 8]), 10)
     """
+    dataset = _read(
+        source,
+        target=target,
+        group=group,
+        metadata=metadata,
+        image_size=image_size,
+        skip_unreadable=skip_unreadable,
+        memory_limit=memory_limit,
+        labelled=labelled,
+        schema=schema,
+    )
+    if schema is None:
+        dataset.check_classes()
+    elif labelled and not dataset.multilabel:
+        dataset = replace(dataset, notes=(*dataset.notes, *_lacking(dataset, schema)))
+    for note in dataset.notes:
+        _log.info(note)
+    return dataset
+
+
+def _lacking(dataset: Dataset, schema: Schema) -> list[str]:
+    """A note on the classes of a model of which there is no sample."""
+    there = {name for name, number in zip(dataset.classes, dataset.counts(), strict=True) if number}
+    absent = [name for name in schema.classes if name not in there]
+    return [f"no sample of {', '.join(map(repr, absent))}: figures that need one are NaN"] if absent else []
+
+
+def _read(  # noqa: PLR0913 - see read
+    source: str,
+    *,
+    target: str | None,
+    group: str | None,
+    metadata: str | Path | None,
+    image_size: int | tuple[int, int] | None,
+    skip_unreadable: bool,
+    memory_limit: int,
+    labelled: bool,
+    schema: Schema | None,
+) -> Dataset:
+    """The data set at ``source``, by the reader that it needs."""
     path = Path(source).expanduser()
     if source in BUILTIN:
         _only_for_others(source, target=target, group=group, metadata=metadata, image_size=image_size)
@@ -88,7 +137,7 @@ def read(
     if path.suffix.lower() == ".npz":
         _only_for_others(f"{path} (its classes are the array y)", target=target)
         return read_arrays(path, group=group, labelled=labelled)
-    return read_table(path, target=target, group=group, labelled=labelled)
+    return read_table(path, target=target, group=group, labelled=labelled, schema=schema)
 
 
 def _only_for_others(source: str, **options: object) -> None:

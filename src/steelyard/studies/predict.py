@@ -105,7 +105,7 @@ def predict_on(
 
 
 def read_like(stored: StoredRun, data: str, *, labelled: bool, target: str | None = None) -> Dataset:
-    """``data``, read as the training data of ``stored`` was."""
+    """``data``, read as the training data of ``stored`` was: its columns and classes mean what they meant."""
     asked = Store(stored.folder.parents[1]).study
     is_table = Path(data).suffix.lower() in (".csv", ".parquet")
     return read(
@@ -113,7 +113,13 @@ def read_like(stored: StoredRun, data: str, *, labelled: bool, target: str | Non
         target=(target or asked.data.target) if labelled and is_table else None,
         image_size=asked.data.image_size if Path(data).is_dir() else None,
         labelled=labelled,
+        schema=_encoding(stored).schema,
     )
+
+
+def _encoding(stored: StoredRun) -> Encoding:
+    kept = torch.load(stored.folder / "model.pt", weights_only=True, map_location="cpu", mmap=True)
+    return Encoding.from_json(kept["encoding"])
 
 
 @dataclass(frozen=True, slots=True)
