@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tests.cli.conftest import Run
 
@@ -60,6 +61,25 @@ def test_what_was_done_to_the_data_is_said_on_stderr(steelyard: Run, fraud: Path
     amount, country = noted.splitlines()
     assert amount == "steelyard: note: column amount: 1 cell of 2 read as missing: 'unknown' (row 2)"
     assert country.startswith("steelyard: note: column country: categories that training had not")
+
+
+def test_classes_may_hold_commas_and_apostrophes(steelyard: Run, tmp_path: Path) -> None:
+    labels = ["Nevus, benign", "Paget's disease", "Bowen's disease", "Nevus, benign"]
+    rows = "".join(f'{n % 7},"{labels[n % 4]}"\n' for n in range(80))
+    (tmp_path / "t.csv").write_text("x,label\n" + rows)
+    words = ("train", tmp_path / "t.csv", "--target", "label", *QUICK)
+    for critical, named in (
+        ("Nevus, benign", ["Nevus, benign"]),
+        ("Bowen's disease,Paget's disease", ["Bowen's disease", "Paget's disease"]),
+    ):
+        out = tmp_path / critical[:5]
+        assert steelyard(*words, "--critical", critical, "--out", out)[0] == 0
+        asked = yaml.safe_load((out / "study.yaml").read_text())
+        assert asked["critical"] == named
+        again = ("predict", out, tmp_path / "t.csv")
+        assert steelyard(*again, "--out", tmp_path / "p.csv")[0] == 0
+        assert steelyard(*again, "--critical", critical, "--out", tmp_path / "q.csv")[0] == 0
+        assert (tmp_path / "p.csv").read_text() == (tmp_path / "q.csv").read_text()
 
 
 def test_report_needs_no_torch(steelyard: Run, fraud: Path, tmp_path: Path) -> None:

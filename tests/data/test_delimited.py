@@ -34,7 +34,7 @@ def columns(path: Path, encoding: str | None = None) -> dict[str, list[str | Non
         ("utf-16", ""),
         ("utf-16-le", "t.csv: read as UTF-16"),
         ("utf-16-be", "t.csv: read as UTF-16"),
-        ("cp1252", "t.csv: read as Windows-1252, for it is not UTF-8; --encoding names another"),
+        ("cp1252", "t.csv: read as Windows-1252, for it is not UTF-8; if that is wrong, save it as UTF-8"),
     ],
 )
 def test_usual_encodings_are_told_by_their_bytes(tmp_path: Path, encoding: str, note: str) -> None:

@@ -331,6 +331,13 @@ def test_one_class_is_enough_for_a_model_and_not_for_training(tmp_path: Path) ->
     assert read(path, target="y", schema=Schema(("no", "yes"))).target.tolist() == [0, 0]
 
 
+def test_an_encoding_is_for_tables_of_text(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "ö,y\n1,a\n2,b\n", encoding="mac-roman")
+    assert table_of(read(path, target="y", encoding="mac-roman")).numeric_names == ("ö",)
+    with pytest.raises(InputError, match="--encoding has no meaning for digits"):
+        read("digits", encoding="utf-8")
+
+
 def test_notes_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="steelyard"):
         data = read(csv_file(tmp_path, "a,y\n1,0\n,1\n"), target="y")

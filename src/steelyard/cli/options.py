@@ -13,7 +13,7 @@ import typer
 from steelyard._checks import InputError
 from steelyard.recipe import Frozen, Recipe
 from steelyard.studies.config import Data, Study, read_study, study
-from steelyard.words import Word, split
+from steelyard.words import Word, names, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ _PARTS: dict[str, tuple[str | None, type[Frozen]]] = {
     "Training": ("training", Recipe),
 }
 _LISTS = ("classes", "critical", "methods", "milestones")
+_NAMES = ("classes", "critical")  # as the data has them
 _NO_OPTIONS = ("data", "training", "source", "tested", "added")
 
 
@@ -112,6 +113,8 @@ def _text(value: Any) -> str:
 
 
 def _value(name: str, text: Any) -> Any:
+    if name in _NAMES:
+        return names(text)
     if name in _LISTS:
         parts = split(text)
         return [Word.parse(part) for part in parts] if name == "methods" else parts

@@ -112,7 +112,9 @@ def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
     if encoding == "utf-8":
         return encoding, ()
     called = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}[encoding]
-    return encoding, (f"{path.name}: read as {called}, for it is not UTF-8; --encoding names another",)
+    return encoding, (
+        f"{path.name}: read as {called}, for it is not UTF-8; if that is wrong, save it as UTF-8",
+    )
 
 
 def _head(path: Path, encoding: str) -> tuple[str, list[str], int]:

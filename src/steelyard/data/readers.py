@@ -34,6 +34,7 @@ def read(  # noqa: PLR0913 - each is an option of the commands
     memory_limit: int = 2 * 2**30,
     labelled: bool = True,
     schema: Schema | None = None,
+    encoding: str | None = None,
 ) -> Dataset:
     """The data set at ``source``: a built-in name, a folder of images, a table or an ``.npz``.
 
@@ -52,6 +53,7 @@ def read(  # noqa: PLR0913 - each is an option of the commands
         labelled: False reads data to predict: no classes are expected, no column is dropped, targets are -1.
         schema: of a trained model; columns and classes are read as its training read them, and one class
             is enough.
+        encoding: of a ``.csv``, by Python's names; default is told by its bytes.
 
     What was done to the data stands in the ``notes`` of the result, and is logged (level INFO).
 
@@ -72,6 +74,7 @@ def read(  # noqa: PLR0913 - each is an option of the commands
         memory_limit=memory_limit,
         labelled=labelled,
         schema=schema,
+        encoding=encoding,
     )
     if schema is None:
         dataset.check_classes()
@@ -100,9 +103,12 @@ def _read(  # noqa: PLR0913 - see read
     memory_limit: int,
     labelled: bool,
     schema: Schema | None,
+    encoding: str | None,
 ) -> Dataset:
     """The data set at ``source``, by the reader that it needs."""
     path = Path(source).expanduser()
+    if path.suffix.lower() != ".csv":
+        _only_for_others(source, encoding=encoding)
     if source in BUILTIN:
         _only_for_others(source, target=target, group=group, metadata=metadata, image_size=image_size)
         return BUILTIN[source](data_root())
@@ -137,7 +143,7 @@ def _read(  # noqa: PLR0913 - see read
     if path.suffix.lower() == ".npz":
         _only_for_others(f"{path} (its classes are the array y)", target=target)
         return read_arrays(path, group=group, labelled=labelled)
-    return read_table(path, target=target, group=group, labelled=labelled, schema=schema)
+    return read_table(path, target=target, group=group, labelled=labelled, schema=schema, encoding=encoding)
 
 
 def _only_for_others(source: str, **options: object) -> None:

@@ -48,17 +48,19 @@ def read_table(
     group: str | None = None,
     labelled: bool = True,
     schema: Schema | None = None,
+    encoding: str | None = None,
 ) -> Dataset:
     """The table at ``path``: ``target`` is the column of classes, a column ``split`` may name the parts.
 
     A table for prediction (``labelled=False``) needs no target and keeps every column. With the ``schema`` of
-    a trained model, its columns and classes are read as training read them.
+    a trained model, its columns and classes are read as training read them. ``encoding`` is that of a
+    ``.csv``; default is told by its bytes.
 
     Raises:
         InputError: if the file cannot be read, lacks a column or a class, holds an infinite number, or it is
             unclear what a column means.
     """
-    raw = _raw_table(path)
+    raw = _raw_table(path, encoding)
     columns, rows = dict(zip(raw.names, raw.columns, strict=True)), len(raw.columns[0])
     numbers: Rows = np.full(rows, -1)
     classes: tuple[str, ...] = ()
@@ -107,7 +109,7 @@ def read_columns(path: Path) -> dict[str, Values]:
     }
 
 
-def _raw_table(path: Path) -> RawTable:
+def _raw_table(path: Path, encoding: str | None = None) -> RawTable:
     if path.suffix.lower() == ".parquet":
         try:
             source = parquet.read_table(path)
@@ -115,7 +117,7 @@ def _raw_table(path: Path) -> RawTable:
             raise InputError(f"cannot read the table {path}: {' '.join(str(error).split())}") from None
         raw = RawTable(source.column_names, [_undictionaried(one) for one in source.columns], None, ())
     else:
-        raw = read_delimited(path)
+        raw = read_delimited(path, encoding)
     if not raw.columns or not len(raw.columns[0]):
         raise InputError(f"{path}: expected rows below the column names, got none.")
     check_names(path, raw.names)

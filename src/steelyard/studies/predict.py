@@ -23,7 +23,7 @@ from steelyard.studies.run import pick_device
 from steelyard.studies.store import Store, StoredRun, write_rows
 from steelyard.training import predict
 from steelyard.uncertainty import stochastic_logits
-from steelyard.words import Word
+from steelyard.words import Word, rejoined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +69,8 @@ def write_predictions(
         **{f"p[{name}]": _rounded(predictions.probability[:, c]) for c, name in enumerate(classes)},
     }
     numbers = [
-        classes.index(check.one_of("class", name, classes)) for name in critical or store.study.critical
+        classes.index(check.one_of("class", name, classes))
+        for name in rejoined(critical or store.study.critical, classes)
     ]
     if numbers:
         kept = kept_thresholds(store, stored, numbers, at_tpr)
@@ -114,6 +115,7 @@ def read_like(stored: StoredRun, data: str, *, labelled: bool, target: str | Non
         image_size=asked.data.image_size if Path(data).is_dir() else None,
         labelled=labelled,
         schema=_encoding(stored).schema,
+        encoding=asked.data.encoding if is_table else None,
     )
 
 
