@@ -10,6 +10,8 @@ import yaml
 from PIL import Image
 from tests.cli.conftest import Run
 
+from steelyard.cli.options import asked_study
+
 
 @pytest.fixture
 def fraud(tmp_path: Path) -> Path:
@@ -283,3 +285,10 @@ def test_an_interruption_is_one_line(steelyard: Run, fraud: Path, monkeypatch: p
     code, _, said = steelyard("compare", fraud, "--target", "label", "--quiet")
     assert code == 130
     assert said == "steelyard: interrupted; what is finished is kept, and the same command goes on.\n"
+
+
+def test_keep_names_columns_or_an_epoch() -> None:
+    asked = asked_study("t.csv", {"keep": "id,'a, b'"})
+    assert (asked.data.keep, asked.training.keep) == (("id", "a, b"), "last")
+    asked = asked_study("t.csv", {"keep": "best"})
+    assert (asked.data.keep, asked.training.keep) == ((), "best")

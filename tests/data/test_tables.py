@@ -80,7 +80,8 @@ def test_useless_columns_are_dropped_and_said(tmp_path: Path, name: str) -> None
         name: list(range(rows)),
         "hollow": [None] * rows,
         "key": [f"k{row}" for row in range(rows)],
-        "x": list(range(rows)),
+        "no": list(range(rows)),
+        "x": [row % 7 for row in range(rows)],
         "y": [row % 2 for row in range(rows)],
     }
     data = read(write(tmp_path, columns), target="y")
@@ -89,8 +90,33 @@ def test_useless_columns_are_dropped_and_said(tmp_path: Path, name: str) -> None
     assert data.notes == (
         f"column {name or '(no name)'}: dropped, it has no name",
         "column hollow: dropped, all its values are missing",
-        "column key: dropped, its text differs in every row, like an identifier",
+        "column key: dropped, 30 different texts in 30 rows, like an identifier; --keep key keeps it",
+        "column no: dropped, 30 different whole numbers in 30 rows, like an identifier; --keep no keeps it",
     )
+
+
+def test_an_identifier_is_kept_if_asked(tmp_path: Path) -> None:
+    columns = {"key": [f"k{row}" for row in range(30)], "id": list(range(30)), "y": [0, 1] * 15}
+    path = write(tmp_path, columns)
+    table = table_of(read(path, target="y", keep=["key", "id"]))
+    assert (table.categorical_names, table.numeric_names) == (("key",), ("id",))
+    with pytest.raises(InputError, match=r"unknown column to keep 'idd'. Did you mean 'id'"):
+        read(path, target="y", keep=["idd"])
+    with pytest.raises(InputError, match="--keep has no meaning for digits"):
+        read("digits", keep=["id"])
+
+
+def test_whose_the_rows_are_is_offered_as_group(tmp_path: Path) -> None:
+    columns = {"Patient ID": [row // 2 for row in range(60)], "x": [row % 5 for row in range(60)]}
+    path = write(tmp_path, columns | {"y": [0, 1] * 30})
+    data = read(path, target="y")
+    assert table_of(data).numeric_names == ("x",)
+    (note,) = data.notes
+    assert note.startswith(
+        "column Patient ID: dropped, 30 different values in 60 rows, like an identifier that"
+    )
+    assert "--group 'Patient ID' keeps its rows on one side" in note
+    assert read(path, target="y", group="Patient ID").notes == ()
 
 
 def test_few_rows_are_no_proof_of_an_identifier(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ _PARTS: dict[str, tuple[str | None, type[Frozen]]] = {
     "Study": (None, Study),
     "Training": ("training", Recipe),
 }
-_LISTS = ("classes", "critical", "methods", "milestones")
-_NAMES = ("classes", "critical")  # as the data has them
+_LISTS = ("classes", "critical", "keep", "methods", "milestones")
+_NAMES = ("classes", "critical", "keep")  # as the data has them
+_EPOCHS = get_args(Recipe.model_fields["keep"].annotation)  # that --keep may name; else it names columns
 _NO_OPTIONS = ("data", "training", "source", "tested", "added")
 
 
@@ -39,7 +40,9 @@ def study_options(*left_out: str) -> Callable[[Callable[..., None]], Callable[..
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         fields = {
-            name: _parameter(name, info, panel) for panel, name, info in _fields() if name not in left_out
+            name: _parameter(name, info, panel)
+            for panel, name, info in _fields()
+            if name not in left_out and (panel, name) != ("Training", "keep")
         }
 
         @wraps(verb)
@@ -69,13 +72,18 @@ def asked_study(data: str, given: dict[str, Any]) -> Study:
         read_study(Path(data)) if re.search(r"\.ya?ml$", data) else {"data": {"source": data}}
     )
     for panel, name, _ in _fields():
-        if given.get(name) is not None:
+        if given.get(name) is not None and _is_meant(panel, name, given[name]):
             part, _model = _PARTS[panel]
             place = values if part is None else values.setdefault(part, {})
             place[name] = _value(name, given[name])
     if given.get("methods") is not None:
         values.pop("added", None)  # it speaks of the methods of the file, which these replace
     return study(values)
+
+
+def _is_meant(panel: str, name: str, text: Any) -> bool:
+    """Whether an option is for the field ``name`` of ``panel``; --keep is for two of them."""
+    return name != "keep" or (panel == "Training") == (text in _EPOCHS)
 
 
 def _fields() -> list[tuple[str, str, FieldInfo]]:
@@ -113,6 +121,8 @@ def _text(value: Any) -> str:
 
 
 def _value(name: str, text: Any) -> Any:
+    if name == "keep" and text in _EPOCHS:
+        return text
     if name in _NAMES:
         return names(text)
     if name in _LISTS:

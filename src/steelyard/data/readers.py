@@ -16,6 +16,8 @@ from steelyard.data.folders import read_folder
 from steelyard.data.tables import read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from steelyard.data.columns import Schema
     from steelyard.data.dataset import Dataset
 
@@ -35,6 +37,7 @@ def read(  # noqa: PLR0913 - each is an option of the commands
     labelled: bool = True,
     schema: Schema | None = None,
     encoding: str | None = None,
+    keep: Sequence[str] = (),
 ) -> Dataset:
     """The data set at ``source``: a built-in name, a folder of images, a table or an ``.npz``.
 
@@ -54,6 +57,7 @@ def read(  # noqa: PLR0913 - each is an option of the commands
         schema: of a trained model; columns and classes are read as its training read them, and one class
             is enough.
         encoding: of a ``.csv``, by Python's names; default is told by its bytes.
+        keep: columns of a table that are features though they look like identifiers.
 
     What was done to the data stands in the ``notes`` of the result, and is logged (level INFO).
 
@@ -75,6 +79,7 @@ def read(  # noqa: PLR0913 - each is an option of the commands
         labelled=labelled,
         schema=schema,
         encoding=encoding,
+        keep=keep,
     )
     if schema is None:
         dataset.check_classes()
@@ -104,11 +109,14 @@ def _read(  # noqa: PLR0913 - see read
     labelled: bool,
     schema: Schema | None,
     encoding: str | None,
+    keep: Sequence[str],
 ) -> Dataset:
     """The data set at ``source``, by the reader that it needs."""
     path = Path(source).expanduser()
     if path.suffix.lower() != ".csv":
         _only_for_others(source, encoding=encoding)
+    if path.suffix.lower() not in tables.SUFFIXES:
+        _only_for_others(source, keep=keep or None)
     if source in BUILTIN:
         _only_for_others(source, target=target, group=group, metadata=metadata, image_size=image_size)
         return BUILTIN[source](data_root())
@@ -143,7 +151,9 @@ def _read(  # noqa: PLR0913 - see read
     if path.suffix.lower() == ".npz":
         _only_for_others(f"{path} (its classes are the array y)", target=target)
         return read_arrays(path, group=group, labelled=labelled)
-    return read_table(path, target=target, group=group, labelled=labelled, schema=schema, encoding=encoding)
+    return read_table(
+        path, target=target, group=group, labelled=labelled, schema=schema, encoding=encoding, keep=keep
+    )
 
 
 def _only_for_others(source: str, **options: object) -> None:

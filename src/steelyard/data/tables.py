@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from steelyard._checks import InputError, one_of
 from steelyard.data.columns import FEW, TEXT, Cells, Column, padding, raw_values, read_column
 from steelyard.data.dataset import Dataset, Table
 from steelyard.data.delimited import NAMELESS, RawTable, check_names, read_delimited
+from steelyard.data.identifiers import identifier, repeated
 from steelyard.data.labels import (
     class_numbers,
     group_numbers,
@@ -49,12 +51,14 @@ def read_table(
     labelled: bool = True,
     schema: Schema | None = None,
     encoding: str | None = None,
+    keep: Sequence[str] = (),
 ) -> Dataset:
     """The table at ``path``: ``target`` is the column of classes, a column ``split`` may name the parts.
 
     A table for prediction (``labelled=False``) needs no target and keeps every column. With the ``schema`` of
     a trained model, its columns and classes are read as training read them. ``encoding`` is that of a
-    ``.csv``; default is told by its bytes.
+    ``.csv``; default is told by its bytes. Columns to ``keep`` are features though they look like
+    identifiers.
 
     Raises:
         InputError: if the file cannot be read, lacks a column or a class, holds an infinite number, or it is
@@ -79,7 +83,9 @@ def read_table(
     read, said_of = _read_columns(path, columns, raw, schema)
     learning = labelled and schema is None
     if learning:
-        dropped = _drop_useless(read)
+        for name in keep:
+            one_of("column to keep", name, read)
+        dropped = _drop_useless(read, keep)
         said_of = [(name, note) for name, note in said_of if name in read] + dropped
     if not read and schema is None:
         raise InputError(f"{path}: expected columns besides the target to learn from, got none.")
@@ -192,17 +198,22 @@ def _is_text(column: pa.ChunkedArray) -> bool:
     return bool(types.is_string(column.type) or types.is_large_string(column.type))
 
 
-def _drop_useless(columns: dict[str, Column]) -> list[Said]:
+def _drop_useless(columns: dict[str, Column], keep: Sequence[str]) -> list[Said]:
     """Remove the columns that nothing can be learnt from; say which and why."""
     said = []
+    bearers = repeated({name: column.values for name, column in columns.items()})
     for name, column in list(columns.items()):
         values = column.values
+        if name in keep:
+            continue
         if NAMELESS.fullmatch(name):
             reason = "it has no name"
         elif missing(values).all():
             reason = "all its values are missing"
-        elif column.type == TEXT and len(set(values.tolist())) == len(values) > FEW:
-            reason = "its text differs in every row, like an identifier"
+        elif name in bearers:
+            reason = f"{bearers[name]}; --group {quote(name)} keeps its rows on one side of every split"
+        elif column.type.kind in {"number", "text"} and (why := identifier(name, values)):
+            reason = f"{why}; --keep {quote(name)} keeps it"
         else:
             continue
         said.append((name, f"dropped, {reason}"))

@@ -83,6 +83,11 @@ class Data(Frozen):
     encoding: str | None = Field(
         None, description="of a .csv: utf-8, utf-16, cp1252, ... (default: told by its bytes)"
     )
+    keep: Names = Field(
+        (),
+        description="columns that are features though they look like identifiers; "
+        "best or last: the epoch whose weights are kept (default: last)",
+    )
     metadata: str | None = Field(None, description="table that gives each image its group")
     image_size: int | tuple[int, int] | None = Field(
         None, description="pixels: 64, or height x width as 48x64"

@@ -57,6 +57,7 @@ def load(data: Data) -> Dataset:
         image_size=data.image_size,
         skip_unreadable=data.skip_unreadable,
         encoding=data.encoding,
+        keep=data.keep,
     )
     return dataset.select_classes(rejoined(data.classes, dataset.classes)) if data.classes else dataset
 
