@@ -46,7 +46,7 @@ class Costs(Frozen):
             return value
         parts = [part.partition("=") for part in value.split(",")]
         if [name.strip() for name, _, _ in sorted(parts)] != ["alarm", "miss"]:
-            raise ValueError("expected both costs, as in miss=50,alarm=1")
+            raise ValueError(f"must give both costs, as in miss=50,alarm=1, got {value}")
         return {name.strip(): number.strip() for name, _, number in parts}
 
 
@@ -111,7 +111,7 @@ class Study(Frozen):
     at_tpr: Annotated[float, Field(gt=0), AfterValidator(_share)] = Field(
         0.95, description="sensitivity asked for, for --critical"
     )
-    confidence: Share = Field(
+    confidence: Annotated[float, Field(ge=0), AfterValidator(_share), Field(lt=1)] = Field(
         0.95,
         description="with which new samples are to reach that sensitivity, where enough critical samples are "
         "held out; 0: no guarantee",
@@ -119,7 +119,7 @@ class Study(Frozen):
     cost: Annotated[Costs, BeforeValidator(Costs.of)] | None = Field(
         None, description="decide by the least expected cost, as in miss=50,alarm=1"
     )
-    prevalence: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+    prevalence: Annotated[float, Field(gt=0), AfterValidator(_share), Field(lt=1)] | None = Field(
         None, description="share of critical samples where the model will be used (default: that of the test)"
     )
     tested: bool = Field(True, description="whether runs predict the test samples; those of a search do not")
