@@ -32,6 +32,9 @@ Out = Annotated[
 Workers = Annotated[int, typer.Option("--workers", help="trainings at the same time")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="leave unreadable images out, and say how many")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
 
 
@@ -107,6 +110,7 @@ def predict(
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="also by Monte-Carlo dropout; the model needs dropout")
     ] = False,
+    skip_unreadable: SkipUnreadable = False,
     device: Device = "auto",
 ) -> None:
     """Write the probability of every class for each sample of DATA.
@@ -123,6 +127,7 @@ def predict(
         critical=split(critical or ""),
         at_tpr=at_tpr,
         uncertainty=uncertainty,
+        skip_unreadable=skip_unreadable,
         device=device,
     )
     typer.echo(f"{count} samples predicted: {out}")
@@ -135,13 +140,15 @@ def evaluate(
         str, typer.Argument(metavar="DATA", help="labelled samples, in the form of the training data")
     ],
     target: Annotated[str | None, typer.Option("--target", help="column that holds the class")] = None,
+    skip_unreadable: SkipUnreadable = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained model on labelled DATA that it has not seen."""
     from steelyard.studies.predict import evaluate_on
 
-    answers.figures(evaluate_on(model, data, target=target, device=device), as_json)
+    found = evaluate_on(model, data, target=target, skip_unreadable=skip_unreadable, device=device)
+    answers.figures(found, as_json)
 
 
 @app.command("report")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -152,17 +151,11 @@ class Dataset:
             raise InputError(f"{self.name}: expected labels of 0 and 1, got other values.")
 
     def _check_labels(self) -> None:
-        if len(set(self.classes)) < len(self.classes):
-            twice = [name for name, times in Counter(self.classes).items() if times > 1]
-            raise InputError(
-                f"{self.name}: expected each class to have a name of its own, got {', '.join(twice)} twice."
-            )
         present = self.counts() > 0
         if len(self.classes) < 2 or present.sum() < 2:
             only = [name for name, here in zip(self.classes, present, strict=True) if here]
             raise InputError(
-                f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}"
-                f"{''.join(f'; {note}' for note in self.notes)}."
+                f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}."
             )
         train, val, test = (
             self.counts(np.flatnonzero(np.isin(self.part, names))) > 0

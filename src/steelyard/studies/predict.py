@@ -49,18 +49,19 @@ def write_predictions(
     critical: Sequence[str] = (),
     at_tpr: float | None = None,
     uncertainty: bool = False,
+    skip_unreadable: bool = False,
     device: str,
 ) -> int:
     """Write one row per sample of ``data``: its name, the predicted class, the probability of every class.
 
     With critical classes (the study's own if none are named) also the score and whether it reaches the
     threshold that gives the wanted sensitivity on the run's validation samples. With ``uncertainty`` also
-    the measures of :mod:`steelyard.functional.uncertainty` by Monte-Carlo dropout, of labels of each. Returns
-    the number of rows.
+    the measures of :mod:`steelyard.functional.uncertainty` by Monte-Carlo dropout, of labels of each.
+    ``skip_unreadable`` leaves out images that cannot be read. Returns the number of rows.
     """
     stored, store = open_run(model)
     restored = restore(stored, device)
-    dataset = read_like(stored, data, labelled=False)
+    dataset = read_like(stored, data, labelled=False, skip_unreadable=skip_unreadable)
     batches, classes = restored.all_of(dataset), restored.encoding.classes
     predictions = restored.predictions(batches)
     columns: dict[str, Sequence[Any]] = {
@@ -83,10 +84,14 @@ def write_predictions(
     return len(predictions.target)
 
 
-def evaluate_on(model: Path, data: str, *, target: str | None, device: str) -> dict[str, float]:
+def evaluate_on(
+    model: Path, data: str, *, target: str | None, device: str, skip_unreadable: bool = False
+) -> dict[str, float]:
     """Measures of a trained model on labelled ``data``; the threshold is the one chosen on validation."""
     stored, store = open_run(model)
-    predictions, _, classes = predict_on(stored, data, labelled=True, target=target, device=device)
+    predictions, _, classes = predict_on(
+        stored, data, labelled=True, target=target, device=device, skip_unreadable=skip_unreadable
+    )
     critical = [classes.index(name) for name in store.study.critical]
     found = measures(predictions, classes, critical, store.study.at_tpr)
     if critical and kept_scores(store, stored, critical) is not None:
@@ -96,24 +101,43 @@ def evaluate_on(model: Path, data: str, *, target: str | None, device: str) -> d
 
 
 def predict_on(
-    stored: StoredRun, data: str, *, labelled: bool, target: str | None = None, device: str
+    stored: StoredRun,
+    data: str,
+    *,
+    labelled: bool,
+    target: str | None = None,
+    device: str,
+    skip_unreadable: bool = False,
 ) -> tuple[Predictions, Dataset, list[str]]:
     """Predictions of the model of ``stored`` for every sample of ``data``, the data, the model's classes."""
     restored = restore(stored, device)
-    dataset = read_like(stored, data, labelled=labelled, target=target)
+    dataset = read_like(stored, data, labelled=labelled, target=target, skip_unreadable=skip_unreadable)
     return restored.predictions(restored.all_of(dataset)), dataset, list(restored.encoding.classes)
 
 
-def read_like(stored: StoredRun, data: str, *, labelled: bool, target: str | None = None) -> Dataset:
-    """``data``, read as the training data of ``stored`` was."""
+def read_like(
+    stored: StoredRun,
+    data: str,
+    *,
+    labelled: bool,
+    target: str | None = None,
+    skip_unreadable: bool = False,
+) -> Dataset:
+    """``data``, read as the training data of ``stored`` was; images come to the size that they had there."""
     asked = Store(stored.folder.parents[1]).study
     is_table = Path(data).suffix.lower() in (".csv", ".parquet")
     return read(
         data,
         target=(target or asked.data.target) if labelled and is_table else None,
-        image_size=asked.data.image_size if Path(data).is_dir() else None,
+        image_size=_encoding(stored).image_size if Path(data).is_dir() or is_table else None,
+        skip_unreadable=skip_unreadable,
         labelled=labelled,
     )
+
+
+def _encoding(stored: StoredRun) -> Encoding:
+    kept = torch.load(stored.folder / "model.pt", weights_only=True, map_location="cpu", mmap=True)
+    return Encoding.from_json(kept["encoding"])
 
 
 @dataclass(frozen=True, slots=True)
