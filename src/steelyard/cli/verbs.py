@@ -186,15 +186,22 @@ def audit(
     method: Annotated[
         str | None, typer.Option("--method", help="whose runs to look at (default: the baseline)")
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="rank by margin, loss or weight in training")] = "margin",
+    by: Annotated[
+        str, typer.Option("--by", help="rank by probability, or by margin, loss or weight in training")
+    ] = "probability",
     per_class: Annotated[
-        bool, typer.Option("--per-class", help="compare every sample with those of its own class")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--per-class/--no-per-class",
+            help="make classes comparable (default: where one has over twice the samples of another)",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="samples that the page shows")] = 48,
 ) -> None:
     """Rank the training samples of a comparison by how likely their labels are wrong; trains nothing.
 
-    Writes audit.csv, which cleanlab can read, and the page audit.html into DIR.
+    Classes that the models have not learned are not judged. The comparison need not be at its end. Writes
+    audit.csv, which cleanlab can read, and the page audit.html into DIR.
     """
     from steelyard import report
     from steelyard.studies.samples import keep_samples, keep_values

@@ -37,8 +37,10 @@ class Table:
 
     def take(self, rows: Rows) -> Table:
         """The table of ``rows`` alone."""
-        categorical = self.categorical[rows] if self.categorical_names else self.categorical
-        return replace(self, numeric=self.numeric[rows], categorical=categorical)
+        numeric = self.numeric[rows]
+        if self.categorical_names:
+            return replace(self, numeric=numeric, categorical=self.categorical[rows])
+        return replace(self, numeric=numeric, categorical=np.empty((len(numeric), 0), dtype=object))
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,8 +89,10 @@ def audit_table(found: Audit, rows: int) -> Table:
     columns = {
         "rank": [f"{one.rank}" for one in top],
         "given": [found.classes[one.given] for one in top],
-        "looks like": [found.classes[one.suggested] if one.issue else "the same" for one in top],
-        found.by: [f"{getattr(one, found.by):.2f}" for one in top],
+        "looks like": [suspects.looks_like(found, one) for one in top],
+        "label's probability" if found.by == "probability" else found.by: [
+            f"{suspects.figure(found, one):.2f}" for one in top
+        ],
     }
     table = _frame(f"Labels audited: {found.method}", caption)
     table.add_column("sample", overflow="fold")

@@ -51,7 +51,7 @@ def keep_values(store: Store, rows: NDArray[np.int64]) -> None:
     part = cast("Table", read_once(store.study.data.model_dump_json()).x).take(index)
     numbers = [["" if np.isnan(x) else f"{x:.6g}" for x in row] for row in part.numeric.tolist()]
     texts = [["" if x is None else str(x) for x in row] for row in part.categorical.tolist()]
-    value = [[*number, *text] for number, text in zip(numbers, texts or [[]] * len(index), strict=True)]
+    value = [[*number, *text] for number, text in zip(numbers, texts, strict=True)]
     store.write_values(index, [*part.numeric_names, *part.categorical_names], np.array(value, dtype=str))
 
 
