@@ -1,6 +1,7 @@
 """`steelyard audit` on studies that were really trained."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,23 @@ def test_rare_classes_that_are_not_learned_are_not_accused(steelyard: Run, tmp_p
     assert sum(row["is_label_issue"] == "True" for row in found) < 0.05 * len(found)
     assert not any(row["is_label_issue"] == "True" for row in rare)
     assert all(row["label_quality"] == "" for row in rare)
+
+
+def test_an_unfinished_study_shows_what_is_there(steelyard: Run, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    values = {"data": {"source": "digits"}, "methods": ["ce", "focal"], "model": "mlp(hidden=[8])"}
+    store = compare(study(values | {"seeds": 2, "training": {"epochs": 1}}), out, Silent())
+    (out / "results.csv").unlink()
+    shutil.rmtree(store.runs()[-1].folder)  # as if stopped before the last run, of focal
+    code, said, error = steelyard("report", out)
+    assert (code, error) == (0, "")
+    assert "ce" in said
+    seeds = [(row["method"], row["seed"]) for row in read(out / "results.csv") if row["metric"] == "accuracy"]
+    assert {("ce", "1"), ("focal", "0")} < set(seeds)
+    assert ("focal", "1") not in seeds
+    code, said, error = steelyard("audit", out, "--method", "focal")
+    assert (code, error) == (0, "")
+    assert "in 1 of 2 runs of focal" in (out / "audit.html").read_text(encoding="utf-8")
 
 
 def test_mistakes_are_one_line(steelyard: Run, tmp_path: Path) -> None:

@@ -160,17 +160,21 @@ def make_report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the page of a finished comparison again from its files; trains nothing.
+    """Make the page of a comparison again from its files; trains nothing.
 
-    With several comparisons, of the same methods on different data sets, also a page that ranks the methods
-    over all of them.
+    Of a comparison that is not at its end it shows the runs that are finished. With several comparisons, of
+    the same methods on different data sets, also a page that ranks the methods over all of them.
     """
     from steelyard import report
+    from steelyard.studies.evaluate import evaluate
     from steelyard.studies.store import Store
 
     if len(folders) == 1 and (folders[0] / "tuning.json").exists():
         return answers.chosen(report.write_tuning(folders[0]), folders[0], as_json)
     stores = [Store(folder) for folder in folders]
+    for store in stores:
+        if store.missing() and store.runs():
+            store.write_results(evaluate(store))
     if len(stores) > 1:
         folder = out or Path("steelyard-ranks")
         table = report.ranks_table(report.write_ranks(stores, folder))
