@@ -54,8 +54,9 @@ def compared(summary: Summary, out: Path, as_json: bool) -> None:
     """The answer of a comparison: its table, its headline, the command that comes next."""
     from steelyard import report
 
+    promise = [f"In use: {summary.promise}"] if summary.promise else []
     following = [f"Next: {line}" for line in summary.following[:1]]
-    answer(report.terminal_table(summary), out, as_json, [summary.headline, *following])
+    answer(report.terminal_table(summary), out, as_json, [summary.headline, *promise, *following])
 
 
 def answer(found: Table, out: Path, as_json: bool, lines: Sequence[str] = ()) -> None:
