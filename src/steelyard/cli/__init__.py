@@ -8,7 +8,7 @@ import warnings
 import typer
 
 from steelyard._checks import InputError
-from steelyard.cli import features  # noqa: F401 - adds its verbs
+from steelyard.cli import features, models  # noqa: F401 - they add their verbs
 from steelyard.cli.verbs import app
 
 __all__ = ["app", "main"]

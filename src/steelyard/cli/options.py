@@ -26,7 +26,7 @@ _PARTS: dict[str, tuple[str | None, type[Frozen]]] = {
     "Training": ("training", Recipe),
 }
 _LISTS = ("classes", "critical", "methods", "milestones")
-_NO_OPTIONS = ("data", "training", "source", "tested", "added")
+_NO_OPTIONS = ("data", "training", "source", "tested", "added", "confirms")
 
 
 def study_options(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -69,6 +69,7 @@ def compare(
     """
     from steelyard.studies.compare import completed
 
+    answers.require_test(asked)
     answers.reported(answers.trained(completed(asked), out, workers, device, quiet), as_json)
 
 
@@ -91,64 +92,7 @@ def train(
     store = answers.trained(asked, out, 1, device, quiet)
     for failed in (stored.failure for stored in store.runs() if stored.failure):
         raise NotFiniteError(failed)
-    name = str(store.study.methods[0])
-    rows = [row for row in store.results() if (row["split"], row["method"]) == ("test", name)]
-    answers.figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="folder of `steelyard train`, or of one run of a comparison")],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="samples to predict; labels are not needed")],
-    out: Annotated[Path, typer.Option("--out", help="CSV file to write")] = Path("predictions.csv"),
-    critical: Annotated[
-        str | None, typer.Option("--critical", help="classes that must not be missed")
-    ] = None,
-    at_tpr: Annotated[
-        float | None, typer.Option("--at-tpr", help="sensitivity asked for, on validation")
-    ] = None,
-    uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="also by Monte-Carlo dropout; the model needs dropout")
-    ] = False,
-    skip_unreadable: SkipUnreadable = False,
-    device: Device = "auto",
-) -> None:
-    """Write the probability of every class for each sample of DATA.
-
-    With critical classes also the decision at the threshold that reaches the sensitivity on validation.
-    """
-    from steelyard.studies.predict import write_predictions
-    from steelyard.words import split
-
-    count = write_predictions(
-        model,
-        data,
-        out,
-        critical=split(critical or ""),
-        at_tpr=at_tpr,
-        uncertainty=uncertainty,
-        skip_unreadable=skip_unreadable,
-        device=device,
-    )
-    typer.echo(f"{count} samples predicted: {out}")
-
-
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="folder of `steelyard train`, or of one run of a comparison")],
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="labelled samples, in the form of the training data")
-    ],
-    target: Annotated[str | None, typer.Option("--target", help="column that holds the class")] = None,
-    skip_unreadable: SkipUnreadable = False,
-    device: Device = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Measure a trained model on labelled DATA that it has not seen."""
-    from steelyard.studies.predict import evaluate_on
-
-    found = evaluate_on(model, data, target=target, skip_unreadable=skip_unreadable, device=device)
-    answers.figures(found, as_json)
+    answers.kept(store, as_json)
 
 
 @app.command("report")
@@ -259,6 +203,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     from steelyard.cli.progress import TrialWatcher
     from steelyard.studies import tune as tuning
 
+    if then_compare:
+        answers.require_test(asked)
     if staged and trials is not None:
         raise InputError("--staged tries all points of its grids; leave --trials out.")
     also = search or ("none" if staged else "lr")

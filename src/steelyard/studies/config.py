@@ -76,7 +76,8 @@ class Data(Frozen):
     )
     val_fraction: Share = Field(0.15, description="share of the training samples held out for decisions")
     test_fraction: Share = Field(
-        0.2, description="share held out for the answer, where the source has no test part"
+        0.2,
+        description="share held out for the answer, where the source has no test part; 0: nothing is tested",
     )
     skip_unreadable: bool = Field(default=False, description="leave unreadable images out, and say how many")
     thinned_test: bool = Field(
@@ -126,6 +127,7 @@ class Study(Frozen):
     added: dict[str, str] = Field(
         {}, description="the methods, by their text, that nobody asked for, and why each is there"
     )
+    confirms: str | None = Field(None, description="folder of the study whose models are judged on new data")
 
     @model_validator(mode="before")
     @classmethod
@@ -149,7 +151,8 @@ class Study(Frozen):
     @property
     def parts(self) -> tuple[str, ...]:
         """The held-out parts that every run predicts."""
-        return ("val",) * (self.data.val_fraction > 0) + ("test",) * self.tested
+        judged = self.tested and (self.data.test_fraction > 0 or self.folds is not None)
+        return ("val",) * (self.data.val_fraction > 0) + ("test",) * judged
 
     def of(self, run: Run) -> Study:
         """The study with the settings of the training that the word of ``run`` holds.

@@ -182,6 +182,7 @@ def train_run(
     else:
         facts = _facts(progress, beside, model, device) | counts_of_parts(dataset, rows)
         _save_figures(folder, predictions, progress.history, facts)
+        _save_seen(folder, dataset, rows)
         if plain is None:
             recorder.save(folder)
         _save_model(folder, study, run, dataset, encoding, model, objective)
@@ -322,6 +323,14 @@ def _save_figures(
     columns = dict.fromkeys(column for row in history for column in row)
     write_rows(folder / "history.csv", list(columns), history)
     write_text(folder / "facts.json", json.dumps(facts))
+
+
+def _save_seen(folder: Path, dataset: Dataset, rows: Split) -> None:
+    """Keep which rows the model may have learnt by heart, so that it is not judged on them later."""
+    seen = np.zeros(len(dataset), dtype=bool)
+    seen[np.concatenate([rows.train, rows.val])] = True
+    with written_whole(folder / "seen.npy") as temporary:
+        np.save(temporary, seen)
 
 
 def _save_model(
