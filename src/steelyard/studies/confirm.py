@@ -218,8 +218,8 @@ def _facts(
     counts = _counts(predictions, len(old["classes"]))
     critical = f", {sum(counts[c] for c in old['critical'])} of them critical" if old["critical"] else ""
     about = (
-        f"a confirmation on new data, {len(predictions.target)} samples{critical}: models, thresholds and the "
-        f"choice of the method are those of the study of {old['name']} in {store.folder}"
+        f"a confirmation on new data, {len(predictions.target)} samples{critical}: models, thresholds and "
+        f"the choice of the method are those of the study of {old['name']} in {store.folder}"
     )
     found = old | {
         "name": f"{dataset.name}, new data for the study of {old['name']}",
