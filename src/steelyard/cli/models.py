@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +55,7 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if kept is not None:
         typer.echo(f"The threshold: {kept.value:.6g}. {kept.promise}")
         if kept.shortfall:
-            warnings.warn(f"no sensitivity is promised: {kept.shortfall}", stacklevel=1)
+            typer.echo(f"steelyard: no sensitivity is promised: {kept.shortfall}", err=True)
 
 
 @app.command()
