@@ -69,3 +69,7 @@ def test_images_of_a_folder_have_the_hash_of_their_file(tmp_path: Path, memory_l
     assert len(set(found.values())) == 3
     other = content_hashes(read(str(tmp_path), memory_limit=2**30 - memory_limit), str(tmp_path))
     assert list(found.values()) == other.tolist()
+    listed = tmp_path / "list.csv"
+    listed.write_text("path,label\n" + "".join(f"{name},{name[0]}\n" for name in found))
+    images = read(str(listed), target="label", memory_limit=memory_limit)
+    assert list(found.values()) == content_hashes(images, str(listed)).tolist()

@@ -11,7 +11,7 @@ import typer
 
 from steelyard._checks import InputError
 from steelyard.cli import answers
-from steelyard.cli.verbs import AsJson, Device, app
+from steelyard.cli.verbs import AsJson, Device, SkipUnreadable, app
 
 Adjust = Annotated[
     str | None,
@@ -35,6 +35,7 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="also by Monte-Carlo dropout; the model needs dropout")
     ] = False,
+    skip_unreadable: SkipUnreadable = False,
     device: Device = "auto",
 ) -> None:
     """Write the probability of every class for each sample of DATA.
@@ -47,9 +48,15 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from steelyard.words import split
 
     point = OperatingPoint(critical=split(critical or ""), at_tpr=at_tpr, confidence=confidence)
-    how = adjustment(adjust)
     count, kept = write_predictions(
-        model, data, out, point=point, how=how, uncertainty=uncertainty, device=device
+        model,
+        data,
+        out,
+        point=point,
+        how=adjustment(adjust),
+        uncertainty=uncertainty,
+        skip_unreadable=skip_unreadable,
+        device=device,
     )
     typer.echo(f"{count} samples predicted: {out}")
     if kept is not None:
@@ -82,6 +89,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option of the command
         bool, typer.Option("--anyway", help="judge also on samples that the model was trained on")
     ] = False,
     adjust: Adjust = None,
+    skip_unreadable: SkipUnreadable = False,
     out: Annotated[
         Path, typer.Option("--out", help="folder of the page, where a comparison is judged")
     ] = Path("steelyard-evaluation"),
@@ -99,7 +107,15 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from steelyard.studies.outcomes import adjustment
     from steelyard.studies.store import Store
 
-    new = NewData(source=data, target=target, group=group, metadata=metadata, part=part, anyway=anyway)
+    new = NewData(
+        source=data,
+        target=target,
+        group=group,
+        metadata=metadata,
+        part=part,
+        skip_unreadable=skip_unreadable,
+        anyway=anyway,
+    )
     how = adjustment(adjust)
     if len(models) == 1 and several_models(models[0]):
         if how is not None:

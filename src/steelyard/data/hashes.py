@@ -10,6 +10,7 @@ import numpy as np
 
 from steelyard.data.dataset import Table
 from steelyard.data.images import ImageFiles, in_threads
+from steelyard.data.tables import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ def content_hashes(
 ) -> NDArray[np.uint64]:
     """(N,) a number for the content of each sample; its class and its place have no part in it.
 
-    Of images in a folder it is that of the file, of other images that of the pixels, of a table that of the
+    Of an image in a file it is that of the file, of other images that of the pixels, of a table that of the
     row's values. Equal samples have equal numbers, so rows of a table that agree in every column do too.
 
     Args:
@@ -45,11 +46,19 @@ def content_hashes(
         return _hashed(row.tobytes() for row in _as_numbers(x.take(rows), columns))
     if isinstance(x, ImageFiles):
         return np.array(in_threads(_of_file, x.paths[rows].tolist()), dtype=np.uint64)
-    folder = Path(source).expanduser()
-    files = [folder / dataset.sample[row] for row in rows.tolist()] if folder.is_dir() else []
-    if files and all(file.is_file() for file in files):
+    files = _files(Path(source).expanduser(), [dataset.sample[row] for row in rows.tolist()])
+    if files and all(file.is_file() for file in files):  # decoded ones are known as those that are not
         return np.array(in_threads(_of_file, files), dtype=np.uint64)
     return _hashed(x[row].numpy().tobytes() for row in rows.tolist())
+
+
+def _files(source: Path, samples: Sequence[str]) -> list[Path]:
+    """The files of ``samples``, which a folder holds or a table lists; none of arrays or a built-in name."""
+    if source.is_dir():
+        return [source / name for name in samples]
+    if source.suffix.lower() in SUFFIXES:
+        return [source.parent / name.strip().replace("\\", "/") for name in samples]
+    return []
 
 
 def _hashed(contents: Iterable[bytes]) -> NDArray[np.uint64]:

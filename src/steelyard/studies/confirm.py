@@ -153,6 +153,7 @@ def _confirming(store: Store, new: NewData, samples: Samples) -> Study:
         metadata=new.metadata,
         image_size=asked.data.image_size,
         colour=asked.data.colour,
+        skip_unreadable=new.skip_unreadable,
         val_fraction=0,
     )
     return asked.model_copy(

@@ -29,6 +29,7 @@ class NewData:
     group: str | None = None  # column of the groups; default: as in training, where it is there
     metadata: str | None = None
     part: str | None = None  # one of PARTS or "all"; default: the test part where parts are named
+    skip_unreadable: bool = False
     anyway: bool = False  # judge on samples that the models were trained on as well
 
 
@@ -69,6 +70,7 @@ def _grouped_as_trained(stored: StoredRun, store: Store, new: NewData) -> tuple[
             target=new.target,
             group=group,
             metadata=new.metadata if group else None,
+            skip_unreadable=new.skip_unreadable,
         )
 
     if new.group is not None or new.metadata is not None or trained is None:
