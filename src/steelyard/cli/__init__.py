@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 
@@ -22,6 +23,7 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"steelyard: {message}\n"
     warnings.filterwarnings("once", category=UserWarning, module="steelyard")
     warnings.filterwarnings("ignore", module="PIL")  # files that cannot be read are refused, or counted
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:

@@ -69,9 +69,7 @@ def read_list(
         files, image_size=image_size, skip_unreadable=skip_unreadable, memory_limit=memory_limit
     )
     rows = np.array([row[file.label] for file in kept])
-    said = (
-        [f"columns {', '.join(unused)} are not used: the images are the input"] if unused and labelled else []
-    )
+    said = [f"not used beside the images: {', '.join(unused)}"] if unused and labelled else []
     return Dataset(
         table.stem,
         x,

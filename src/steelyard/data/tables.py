@@ -76,11 +76,11 @@ def read_columns(path: Path) -> dict[str, Values]:
                 parse_options=csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True),
                 convert_options=convert,
             )
-    except (pa.ArrowException, OSError) as error:
+        names = source.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the table {path}: {' '.join(str(error).split())}") from None
     if source.num_rows == 0:
         raise InputError(f"{path}: expected rows below the column names, got none.")
-    names = source.column_names
     twice = sorted({name for name in names if names.count(name) > 1 and not _NAMELESS.fullmatch(name)})
     if twice:
         raise InputError(

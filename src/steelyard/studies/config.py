@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 AWord = Annotated[InstanceOf[Word], BeforeValidator(Word.of), PlainSerializer(str)]
 
+_LARGEST = 2**17  # bytes of a study
+_MOST_RUNS = 100_000
+_SHOWN = 80  # characters of a wrong value
+
 DEFAULT_METHODS = ("ce", "balanced-ce", "focal", "low")
 
 
@@ -148,6 +152,15 @@ class Study(Frozen):
             raise ValueError(f"method named twice: {', '.join(twice)}")
         return self
 
+    @model_validator(mode="after")
+    def _not_endless(self) -> Study:
+        number = self.seeds * (self.folds or 1) * (self.ensemble or 1) * len(self.methods)
+        if number > _MOST_RUNS:
+            raise ValueError(
+                f"expected at most {_MOST_RUNS} trainings, got seeds x folds x members x methods = {number}"
+            )
+        return self
+
     @property
     def parts(self) -> tuple[str, ...]:
         """The held-out parts that every run predicts."""
@@ -208,11 +221,24 @@ def study(values: Mapping[str, Any]) -> Study:
 
 
 def read_study(path: Path) -> dict[str, Any]:
-    """Read the nested values of a study from a YAML file."""
+    """Read the nested values of a study from a YAML file.
+
+    Raises:
+        InputError: if it is no YAML, is too large, or holds aliases, by which a few lines may stand for more
+            than memory holds.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file with a study, got a folder, a pipe or a device.")
+    content = path.read_bytes()
+    if len(content) > _LARGEST:
+        raise InputError(f"{path}: expected a study of at most {_LARGEST} bytes, got {len(content)}.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        aliased = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(content))
+        values = None if aliased else yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    if aliased:
+        raise InputError(f"{path}: expected a study without aliases (*name); write each value out.")
     if not isinstance(values, dict):
         raise InputError(f"expected {path} to hold keys and values such as 'data:' and 'methods:'.")
     return values
@@ -227,7 +253,7 @@ def _message(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return _unknown_key(error["loc"])
-    came = "" if isinstance(error["input"], dict | Study) else f", got {error['input']!r}"
+    came = "" if isinstance(error["input"], dict | Study) else f", got {repr(error['input'])[:_SHOWN]}"
     text = error["msg"].removeprefix("Value error, ").rstrip(".")
     return f"{place}: {text}{came}" if place and error["type"] != "value_error" else f"{place} {text}".strip()
 
