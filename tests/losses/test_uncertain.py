@@ -71,7 +71,7 @@ def test_training_is_plain_softmax_first() -> None:
         logits = model(X)
         plain = nn.functional.cross_entropy(logits, TARGET)
         assert torch.equal(objective(logits, TARGET, INDEX), plain)
-        assert all(math.isnan(value) for value in objective.figures().values())
+        assert all(math.isnan(one.value) for one in objective.values_to_log().values())
 
 
 def test_phases_follow_one_another() -> None:
