@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import steelyard
 from steelyard import LOW, Objective, catalog, losses, models, testing, weighting
+from steelyard.parts import HOOKS, Part
 from steelyard.studies.config import DEFAULT_METHODS
 
 
@@ -109,6 +110,45 @@ def test_every_method(word: str) -> None:
 @pytest.mark.parametrize("word", [word for word, loss in catalog.LOSSES.items() if loss.separable])
 def test_low_over_every_loss(word: str) -> None:
     testing.check_objective(catalog.method(f"low(loss={word})", FACTS))
+
+
+SCALED = ("two-scale", "two-scale-fixed", "two-scale-separation", "single-scale")
+MARGINS = ("large-margin", "umm", "umm-sum", "sum-literal", "additive", "arcface", "sphereface")
+OF_COSINES = MARGINS[4:]
+WITH_HOOKS = [
+    *(f"{word}(lr_factor=7)" for word in SCALED if word != "two-scale-fixed"), "two-scale-fixed",
+    *MARGINS, "mbauc", "cost-sensitive", "center-loss", "range-loss",
+]  # fmt: skip
+
+
+def refused(wrapper: str, loss: str) -> bool:
+    """Whether the two cannot be meant together, as their own tests say why."""
+    if wrapper in SCALED:
+        return loss != "cost-sensitive"  # has scales, a margin, or reads several samples
+    if wrapper in OF_COSINES and loss in SCALED and loss != "two-scale-separation":
+        return True
+    return wrapper in MARGINS and loss in MARGINS
+
+
+@pytest.mark.parametrize("wrapper", ["per-image", *SCALED, *MARGINS])
+@pytest.mark.parametrize("loss", WITH_HOOKS)
+def test_no_wrapper_loses_a_hook(wrapper: str, loss: str) -> None:
+    if wrapper == "per-image":
+        testing.check_hooks(Objective(losses.PerImage(catalog.method(loss, FACTS).loss)))
+    elif refused(wrapper, loss.partition("(")[0]):
+        with pytest.raises(steelyard.InputError):
+            catalog.method(f"{wrapper}(loss={loss})", FACTS)
+    else:
+        testing.check_hooks(catalog.method(f"{wrapper}(loss={loss})", FACTS))
+
+
+def test_every_loss_with_a_hook_and_every_wrapper_is_among_them() -> None:
+    built = {word: catalog.method(word, FACTS).loss for word in catalog.LOSSES}
+    own = {
+        w for w, loss in built.items() if any(getattr(type(loss), h) is not getattr(Part, h) for h in HOOKS)
+    }
+    assert own == {word.partition("(")[0] for word in WITH_HOOKS}
+    assert {w for w, loss in built.items() if isinstance(loss, losses.LossWrapper)} == {*SCALED, *MARGINS}
 
 
 @pytest.mark.parametrize("word", catalog.LOSSES)
