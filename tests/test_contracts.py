@@ -320,3 +320,32 @@ def test_a_loss_that_forgets_its_state_is_found() -> None:
 
     with pytest.raises(AssertionError, match="saved state does not restore"):
         testing.check_loss(Forgetful())
+
+
+@pytest.mark.parametrize("facts", [FACTS, OF_LABELS], ids=["classes", "labels"])
+@pytest.mark.parametrize("value", ["abc", [1, "a"], [[1]], -1])
+def test_a_value_that_cannot_be_used_is_refused(facts: catalog.Facts, value: Any) -> None:
+    """By every parameter of every method: no other error than InputError."""
+    refused = 0
+    for word, make in {**facts.task.losses, **facts.task.others}.items():
+        listed = catalog.parameters(make)
+        for name in [one.partition("=")[0] for one in listed.split(", ") if one and "loss=" not in one]:
+            try:
+                catalog.method(catalog.Word(word, {name: value}), facts)
+            except steelyard.InputError:
+                refused += 1
+    assert refused > 30
+
+
+def test_a_fault_inside_a_constructor_is_not_called_a_mistake_of_the_user() -> None:
+    def faulty(margin: float = 1.0) -> losses.Loss:
+        raise TypeError(f"unsupported operand: {margin}")
+
+    with pytest.raises(TypeError, match=r"^unsupported operand: 2$"):
+        catalog.build("loss", {"faulty": faulty}, catalog.Word("faulty", {"margin": 2}), FACTS)
+
+    def needs_two(first: float, second: float = 1.0) -> float:
+        return first + second
+
+    with pytest.raises(steelyard.InputError, match="loss needs-two: missing a required argument: 'first'"):
+        catalog.build("loss", {"needs-two": needs_two}, catalog.Word("needs-two"), FACTS)
