@@ -11,12 +11,12 @@ from steelyard import _checks as check
 from steelyard import _ranks
 from steelyard.functional.gradients import logit_grad_sq_norm, loss_and_logit_grad, per_sample, sq_norm
 from steelyard.functional.per_sample import at_least_float32
+from steelyard.hooks import ObjectivePart, check_part, of_samples, outputs_of
 from steelyard.losses import CrossEntropy, LiteralSampleMargin, PerImage, SampleUncertaintyMargin
 from steelyard.losses import TwoScale as TwoScaleLoss
 from steelyard.losses import UncertaintyMargin as UncertaintyMarginLoss
 from steelyard.losses.dense import as_rows, index_of_rows
 from steelyard.losses.loss import require_per_sample
-from steelyard.parts import Part, check_part, of_samples, outputs_of
 from steelyard.records import LoggedValue, Signal, Terms
 from steelyard.weighting import LOWWeighting, Weighting
 
@@ -32,8 +32,8 @@ class Objective(nn.Module):
     after ``objective.eval()`` nothing is exchanged. All that the parts learn or remember is in
     ``state_dict()``.
 
-    The hooks of its parts are those of :class:`steelyard.parts.Part`. Notifications reach every part inside,
-    however deep.
+    The hooks of its parts are those of :class:`steelyard.hooks.ObjectivePart`. Notifications reach every part
+    inside, however deep.
 
     Args:
         loss: any callable ``(logits, target) -> (N,)``: one of :mod:`steelyard.losses`, one of ``torch.nn``
@@ -45,7 +45,7 @@ class Objective(nn.Module):
 
     Raises:
         InputError: if ``loss`` reduces, or is not separable while ``weighting`` needs gradients, or a part
-            has hooks that could not be called (:func:`steelyard.parts.check_part`).
+            has hooks that could not be called (:func:`steelyard.hooks.check_part`).
 
     >>> objective = Objective(CrossEntropy(), LOWWeighting(lam=1.0))
     >>> logits, target = torch.tensor([[4.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
@@ -219,9 +219,9 @@ class Objective(nn.Module):
             )
         return factors.pop() if factors else 1.0
 
-    def _parts(self) -> Iterator[Part]:
+    def _parts(self) -> Iterator[ObjectivePart]:
         """Every part inside, each once."""
-        return (part for part in self.modules() if isinstance(part, Part))
+        return (part for part in self.modules() if isinstance(part, ObjectivePart))
 
     def _require_own_gradients(self) -> None:
         if not getattr(self.loss, "separable", True):

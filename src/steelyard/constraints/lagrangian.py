@@ -10,14 +10,14 @@ from torch import Tensor
 from steelyard import _checks as check
 from steelyard import _ranks
 from steelyard.functional import critical_scores
-from steelyard.parts import Part
+from steelyard.hooks import ObjectivePart
 from steelyard.records import LoggedValue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class AugmentedLagrangian(Part):
+class AugmentedLagrangian(ObjectivePart):
     """A constraint on the scores of critical samples against those of the rest; its forms derive from it.
 
     A form gives the penalty and keeps the multipliers. This part keeps ``mu``, which grows by ``rho`` up to

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steelyard import _checks as check
 from steelyard.functional import loss_and_logit_grad
-from steelyard.parts import Part
+from steelyard.hooks import ObjectivePart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Reduction = Literal["none", "mean", "sum"]
 
 
-class Loss(Part):
+class Loss(ObjectivePart):
     """A loss of logits (N, C) and targets (N,); a subclass defines :meth:`per_sample`.
 
     Args:

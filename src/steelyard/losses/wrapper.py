@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from steelyard.hooks import check_part, of_samples, outputs_of
 from steelyard.losses.classification import CrossEntropy
 from steelyard.losses.loss import Loss, Reduction, require_per_sample
-from steelyard.parts import check_part, of_samples, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

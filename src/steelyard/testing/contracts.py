@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
 from steelyard.functional.gradients import loss_and_logit_grad
-from steelyard.parts import Part
+from steelyard.hooks import ObjectivePart
 from steelyard.records import Seen, Signal
 from steelyard.testing.hooks import check_hooks
 from steelyard.testing.inputs import N, batch, batch_for, copied, require, show
@@ -148,7 +148,7 @@ def check_constraint(constraint: nn.Module, num_classes: int = 3) -> None:
         _check_gradient(value, logits, target)
         _check_numbers(value, logits, target)
         _check_copies(twin, lambda part: part(logits, target, index)[0])
-        if isinstance(twin, Part):
+        if isinstance(twin, ObjectivePart):
             twin.after_step(logits, target, index)
             twin.after_validation(-float(penalty.detach()))
     _check_compiles(_penalty_of(constraint, index), logits, target)

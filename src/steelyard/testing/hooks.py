@@ -1,4 +1,4 @@
-"""The proof that an objective loses no hook of a part inside it, however deep."""
+"""The proof that no hook is lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from steelyard.parts import Part
+from steelyard.hooks import ObjectivePart
 from steelyard.records import LoggedValue
 from steelyard.testing.inputs import batch_for, copied, require
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 def check_hooks(objective: Objective, num_classes: int = 3) -> None:
-    """Check that an objective passes every hook of :class:`steelyard.parts.Part` on, to every part inside.
+    """Check that an objective loses no hook of a part inside it, however deep.
 
-    Notifications must reach each part once. What a part says of its values must change what the objective
-    says: the logits to predict with, the losses of remembered samples, chances of drawing, values to log,
-    the learning-rate factor, whether each sample has a gradient of its own.
+    The hooks are those of :class:`steelyard.hooks.ObjectivePart`. Notifications must reach each part once.
+    What a part says must change what the objective says: the logits to predict with, the losses of
+    remembered samples, chances of drawing, values to log, the learning-rate factor, whether each sample has
+    a gradient of its own.
 
     >>> from steelyard import LOW, losses
     >>> check_hooks(LOW(losses.PerImage(losses.TwoScaleSeparation(lr_factor=7))))
@@ -32,12 +33,12 @@ def check_hooks(objective: Objective, num_classes: int = 3) -> None:
     _check_notified(objective, "after_step", logits, target, index)
     _check_notified(objective, "after_validation", 0.5)
     for name, part in _parts(objective):
-        if type(part).outputs is not Part.outputs:
+        if type(part).outputs is not ObjectivePart.outputs:
             changed = copied(objective)
             _replace(changed, name, "outputs", lambda hook: lambda z: hook(z) + 1)
             same = torch.equal(changed.outputs(logits), copied(objective).outputs(logits))
             require(not same, f"the outputs of {name} are lost: another loss predicts without asking it")
-        if type(part).of_samples is not Part.of_samples:
+        if type(part).of_samples is not ObjectivePart.of_samples:
             changed = copied(objective)
             _replace(changed, name, "of_samples", _one_more)
             losses = [one.terms(logits, target, index).loss for one in (changed, copied(objective))]
@@ -81,8 +82,8 @@ def _one_more(hook: Callable[..., Any]) -> Callable[..., Any]:
     return lambda index: lambda logits, target: 1 + hook(index)(logits, target)
 
 
-def _parts(objective: Objective) -> Iterator[tuple[str, Part]]:
-    return ((name, part) for name, part in objective.named_modules() if isinstance(part, Part))
+def _parts(objective: Objective) -> Iterator[tuple[str, ObjectivePart]]:
+    return ((name, part) for name, part in objective.named_modules() if isinstance(part, ObjectivePart))
 
 
 def _replace(objective: Objective, name: str, hook: str, changed: Callable[..., Any]) -> None:

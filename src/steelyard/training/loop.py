@@ -227,7 +227,9 @@ def _logged(objective: Objective, row: Row, progress: Progress) -> Row:
     logged = objective.values_to_log()
     for name, one in logged.items():
         if name in {*row, "epoch", "phase"} or name.startswith("val_"):
-            raise check.InputError(f"a part logs {name!r}, a column of the training's own; rename what it logs.")
+            raise check.InputError(
+                f"a part logs {name!r}, a column of the training's own; rename what it logs."
+            )
         progress.logged[name] = {"title": one.title, "unit": one.unit}
     return {name: one.value for name, one in logged.items()}
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from steelyard.hooks import ObjectivePart
 from steelyard.objective import Objective
-from steelyard.parts import Part
 from steelyard.records import Seen
 from steelyard.training.loop import epochs_of, train_epoch
 from steelyard.training.optimizer import make_optimizer
@@ -56,7 +56,7 @@ def rehearse(model: nn.Module, objective: Objective, train: Batches, recipe: Rec
     weighting.learn(watcher.seen)
 
 
-class _Watcher(Part):
+class _Watcher(ObjectivePart):
     """Weighs all samples the same, and keeps what a weighting would see of them."""
 
     needs_gradient = False

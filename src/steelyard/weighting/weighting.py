@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steelyard.parts import Part
+from steelyard.hooks import ObjectivePart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from steelyard.records import Seen, Signal
 
 
-class Weighting(Part):
+class Weighting(ObjectivePart):
     """Gives each sample of a batch its weight; a subclass defines :meth:`forward` and the hooks it needs."""
 
     needs_gradient = False

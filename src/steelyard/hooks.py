@@ -1,6 +1,6 @@
 """The parts of an objective and their hooks: what a loss, a weighting or a constraint may be told and asked.
 
-:class:`Part` declares every hook. Notifications reach every part inside an objective, however deep.
+:class:`ObjectivePart` declares every hook. Notifications reach every part inside an objective, however deep.
 What changes values is asked of the loss itself; a loss over another one passes it on, see
 :class:`steelyard.losses.LossWrapper`.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     PerSampleLoss = Callable[[Tensor, Tensor], Tensor]  # (logits, target) to losses (N,)
 
 
-class Part(nn.Module):
+class ObjectivePart(nn.Module):
     """A part of an objective: every hook with the answer of a part that has nothing to say.
 
     A subclass overrides the hooks that it needs. In a loop of your own call the methods of the same names of
@@ -93,46 +93,46 @@ class Part(nn.Module):
         return self
 
 
-HOOKS = tuple(name for name in vars(Part) if not name.startswith("_"))
+HOOKS = tuple(name for name in vars(ObjectivePart) if not name.startswith("_"))
 
 
 def check_part(part: object) -> None:
     """Refuse what has hooks that could not be called.
 
-    Any callable may be a loss and any module a constraint, but hooks are those of a :class:`Part` alone.
+    Any callable may be a loss and any module a constraint, but hooks are those of an :class:`ObjectivePart`.
 
     Raises:
-        InputError: if a :class:`Part` hides a hook behind an attribute, or anything else defines one.
+        InputError: if a part hides a hook behind an attribute, or what is no part defines one.
     """
     known, name = as_part(part), type(part).__name__
     for hook in HOOKS:
-        if not callable(getattr(Part, hook)):
+        if not callable(getattr(ObjectivePart, hook)):
             continue
         if known is not None and not callable(getattr(known, hook)):
             raise InputError(f"{name}.{hook} hides the hook of this name; rename the attribute.")
         if known is None and inspect.isroutine(getattr(part, hook, None)):
             raise InputError(
-                f"{name} defines {hook}, but hooks are called on a steelyard.parts.Part alone; derive {name} "
-                "from it, from Loss or from Weighting."
+                f"{name} defines {hook}, but hooks are called on a steelyard.hooks.ObjectivePart alone; "
+                f"derive {name} from it, from Loss or from Weighting."
             )
 
 
-def as_part(part: object) -> Part | None:
+def as_part(part: object) -> ObjectivePart | None:
     """``part`` if it is one, or the one that ``torch.compile`` wrapped; None for anything else."""
-    if isinstance(part, Part):
+    if isinstance(part, ObjectivePart):
         return part
     inner = getattr(part, "_orig_mod", None)
-    return inner if isinstance(inner, Part) else None
+    return inner if isinstance(inner, ObjectivePart) else None
 
 
 def outputs_of(part: object, logits: Tensor) -> Tensor:
-    """:meth:`Part.outputs`; the logits where ``part`` is no :class:`Part`."""
+    """:meth:`ObjectivePart.outputs`; the logits where ``part`` is no :class:`ObjectivePart`."""
     known = as_part(part)
     return logits if known is None else known.outputs(logits)
 
 
 def of_samples(loss: PerSampleLoss, index: Tensor | None) -> PerSampleLoss:
-    """:meth:`Part.of_samples`; the loss itself where it is no :class:`Part`."""
+    """:meth:`ObjectivePart.of_samples`; the loss itself where it is no :class:`ObjectivePart`."""
     known = as_part(loss)
     found = loss if known is None else known.of_samples(index)
     return loss if found is known else found

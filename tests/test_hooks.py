@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from steelyard import LOW, InputError, Objective, losses, models, testing, weighting
-from steelyard.parts import HOOKS, Part, check_part
+from steelyard.hooks import HOOKS, ObjectivePart, check_part
 from steelyard.records import LoggedValue
 
 if TYPE_CHECKING:
@@ -298,5 +298,5 @@ def test_every_hook_of_the_class_is_one_of_the_test() -> None:
     """So that a new hook is tested below every wrapper too."""
     used = {name for name in HOOKS if vars(Everything).get(name) is not None}
     assert used == set(HOOKS) - {"separable"}
-    assert issubclass(losses.Loss, Part)
-    assert issubclass(weighting.Weighting, Part)
+    assert issubclass(losses.Loss, ObjectivePart)
+    assert issubclass(weighting.Weighting, ObjectivePart)
