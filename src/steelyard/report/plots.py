@@ -27,7 +27,7 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         return {"classes": [tallies.class_counts(summary)]}
     found = {
         "answer": [differences(summary, looks), spread(evidence, summary, looks)],
-        "training": [*curves.training(evidence, looks), *confidence.told(evidence, looks)],
+        "training": [*curves.training(evidence, looks), *curves.logged(evidence, looks)],
         "weights": weights.plots(evidence, looks),
     }
     per_class = tallies.labels if evidence.multilabel else tallies.recall

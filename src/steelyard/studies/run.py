@@ -196,8 +196,8 @@ def _taken_over(plain: StoredRun, model: Classifier) -> Progress:
     """Give ``model`` the weights of a finished run, and say how that one went."""
     kept = torch.load(plain.folder / "model.pt", weights_only=True, map_location="cpu")
     model.load_state_dict(kept["model"])
-    history = plain.history()
-    return Progress(len(history), history, plain.facts()["best_epoch"])
+    history, facts = plain.history(), plain.facts()
+    return Progress(len(history), history, facts.get("logged", {}), facts["best_epoch"])
 
 
 def _refit(study: Study, run: Run, model: Classifier, train: Batches) -> float:
@@ -258,6 +258,7 @@ def _facts(progress: Progress, beside: float, model: torch.nn.Module, device: to
     seconds = [row["seconds"] for row in progress.history]
     return {
         "epochs": len(seconds),
+        "logged": progress.logged,
         "best_epoch": progress.best_epoch,
         "seconds": beside + sum(seconds),
         "seconds_per_epoch": sum(seconds) / len(seconds),

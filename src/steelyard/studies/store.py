@@ -69,7 +69,10 @@ class StoredRun:
         return found
 
     def facts(self) -> dict[str, Any]:
-        """Class counts of the parts, best epoch, seconds per epoch, peak memory in bytes, device."""
+        """Class counts of the parts, best epoch, seconds per epoch, peak memory in bytes, device.
+
+        ``logged`` has title and unit of each column of the history that a part of the objective logged.
+        """
         return dict(json.loads((self.folder / "facts.json").read_text(encoding="utf-8")))
 
     def seen(self) -> NDArray[np.bool_]:
