@@ -58,7 +58,7 @@ def csv_row(found: Audit, one: Suspect) -> dict[str, Any]:
     }
 
 
-def rank_value(found: Audit, one: Suspect) -> float:
+def ranked_value(found: Audit, one: Suspect) -> float:
     """The figure of ``one`` that the ranking goes by."""
     return one.own if found.by == "probability" else float(getattr(one, found.by))
 
@@ -170,7 +170,7 @@ def _ranked_by(found: Audit) -> str:
 
 def distribution(found: Audit) -> Plot:
     """Histogram of the figure that ranks, of suspected and of other samples."""
-    value = np.array([rank_value(found, one) for one in found.ranking])
+    value = np.array([ranked_value(found, one) for one in found.ranking])
     issue, judged = (np.array([getattr(one, key) for one in found.ranking]) for key in ("issue", "judged"))
     edges = np.histogram_bin_edges(value, _BINS)
     parts = {"others": value[judged & ~issue], "suspected": value[issue]}

@@ -94,7 +94,7 @@ def audit_table(found: Audit, rows: int) -> Table:
         "given": [found.classes[one.given] for one in top],
         "looks like": [suspects.looks_like(found, one) for one in top],
         "label's probability" if found.by == "probability" else found.by: [
-            f"{suspects.rank_value(found, one):.2f}" for one in top
+            f"{suspects.ranked_value(found, one):.2f}" for one in top
         ],
     }
     table = _frame(f"Labels audited: {found.method}", caption)
