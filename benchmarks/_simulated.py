@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SAMPLES, RESAMPLES = 400, 1000
+SAMPLES, RESAMPLES = 400, 500
 SHARED = (0.5, 0.0)  # of a sample's difficulty, the variance that all runs, and all of one method, have alike
+TINY = 1e-12  # a variance over runs of 0 gives many degrees of freedom, not infinitely many
 FARTHEST = 2.5  # a training lies within so many standard deviations, to keep its accuracy below 1
 
 
@@ -42,9 +43,11 @@ def resamples(rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.multinomial(SAMPLES, np.full(SAMPLES, 1 / SAMPLES), size=RESAMPLES) / SAMPLES
 
 
-def satterthwaite(differences: NDArray[np.float64], resampled: NDArray[np.float64]) -> tuple[float, float]:
-    """Standard error from the sum of the variances over runs and over samples, and its degrees of freedom."""
-    of_runs = differences.var(ddof=1) / differences.size
-    both = of_runs + resampled.var(ddof=1)
-    freedom = (differences.size - 1) * (both / of_runs) ** 2 if of_runs else math.inf
-    return math.sqrt(both), freedom
+def satterthwaite(
+    differences: NDArray[np.float64], resampled: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(...,) standard error and degrees of freedom of (..., runs) differences with (..., B) resamples."""
+    runs = differences.shape[-1]
+    of_runs = differences.var(axis=-1, ddof=1) / runs
+    both = of_runs + resampled.var(axis=-1, ddof=1)
+    return np.sqrt(both), (runs - 1) * (both / np.maximum(of_runs, TINY)) ** 2

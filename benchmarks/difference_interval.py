@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ACCURACY, TRUTH, LEVEL = (0.85, 0.80), 0.05, 0.95
-STUDIES, RUNS, SPREADS = 4_000, (2, 3, 5, 10), (0.0, 0.02, 0.05)
+STUDIES, RUNS, SPREADS = 1_000, (2, 3, 5, 10), (0.0, 0.02, 0.05)
 HARD = {"hard for both": SHARED, "hard for one": (0.25, 0.5)}
-SHARED_DRAWS = 50  # studies that share one set of resamples
+SHARED_DRAWS = 200  # studies that share one set of resamples
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def bounds(weights: NDArray[np.float64], right: NDArray[np.float64]) -> dict[str
     over_runs, ours = mean_interval(differences), difference_interval(differences, resampled)
     low, high = np.quantile(resampled, [0.025, 0.975])
     error, freedom = satterthwaite(differences, resampled)
-    reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    reach = float(stdtrit(freedom, (1 + LEVEL) / 2) * error)
     return {
         "percentiles over samples": (float(low), float(high)),
         "t over runs": (over_runs.low, over_runs.high),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import steelyard
 from steelyard import LOW, Objective, catalog, losses, models, testing, weighting
+from steelyard.hooks import HOOKS, ObjectivePart
 from steelyard.studies.config import DEFAULT_METHODS
 
 
@@ -109,6 +110,47 @@ def test_every_method(word: str) -> None:
 @pytest.mark.parametrize("word", [word for word, loss in catalog.LOSSES.items() if loss.separable])
 def test_low_over_every_loss(word: str) -> None:
     testing.check_objective(catalog.method(f"low(loss={word})", FACTS))
+
+
+SCALED = ("two-scale", "two-scale-fixed", "two-scale-separation", "single-scale")
+MARGINS = ("large-margin", "umm", "umm-sum", "sum-literal", "additive", "arcface", "sphereface")
+OF_COSINES = MARGINS[4:]
+WITH_HOOKS = [
+    *(f"{word}(lr_factor=7)" for word in SCALED if word != "two-scale-fixed"), "two-scale-fixed",
+    *MARGINS, "mbauc", "cost-sensitive", "center-loss", "range-loss",
+]  # fmt: skip
+
+
+def refused(wrapper: str, loss: str) -> bool:
+    """Whether the two cannot be meant together, as their own tests say why."""
+    if wrapper in SCALED:
+        return loss != "cost-sensitive"  # has scales, a margin, or reads several samples
+    if wrapper in OF_COSINES and loss in SCALED and loss != "two-scale-separation":
+        return True
+    return wrapper in MARGINS and loss in MARGINS
+
+
+@pytest.mark.parametrize("wrapper", ["per-image", *SCALED, *MARGINS])
+@pytest.mark.parametrize("loss", WITH_HOOKS)
+def test_no_wrapper_loses_a_hook(wrapper: str, loss: str) -> None:
+    if wrapper == "per-image":
+        testing.check_hooks(Objective(losses.PerImage(catalog.method(loss, FACTS).loss)))
+    elif refused(wrapper, loss.partition("(")[0]):
+        with pytest.raises(steelyard.InputError):
+            catalog.method(f"{wrapper}(loss={loss})", FACTS)
+    else:
+        testing.check_hooks(catalog.method(f"{wrapper}(loss={loss})", FACTS))
+
+
+def test_every_loss_with_a_hook_and_every_wrapper_is_among_them() -> None:
+    built = {word: catalog.method(word, FACTS).loss for word in catalog.LOSSES}
+    own = {
+        w
+        for w, loss in built.items()
+        if any(getattr(type(loss), h) is not getattr(ObjectivePart, h) for h in HOOKS)
+    }
+    assert own == {word.partition("(")[0] for word in WITH_HOOKS}
+    assert {w for w, loss in built.items() if isinstance(loss, losses.LossWrapper)} == {*SCALED, *MARGINS}
 
 
 @pytest.mark.parametrize("word", catalog.LOSSES)
@@ -280,3 +322,32 @@ def test_a_loss_that_forgets_its_state_is_found() -> None:
 
     with pytest.raises(AssertionError, match="saved state does not restore"):
         testing.check_loss(Forgetful())
+
+
+@pytest.mark.parametrize("facts", [FACTS, OF_LABELS], ids=["classes", "labels"])
+@pytest.mark.parametrize("value", ["abc", [1, "a"], [[1]], -1])
+def test_a_value_that_cannot_be_used_is_refused(facts: catalog.Facts, value: Any) -> None:
+    """By every parameter of every method: no other error than InputError."""
+    refused = 0
+    for word, make in {**facts.task.losses, **facts.task.others}.items():
+        listed = catalog.parameters(make)
+        for name in [one.partition("=")[0] for one in listed.split(", ") if one and "loss=" not in one]:
+            try:
+                catalog.method(catalog.Word(word, {name: value}), facts)
+            except steelyard.InputError:
+                refused += 1
+    assert refused > 30
+
+
+def test_a_fault_inside_a_constructor_is_not_called_a_mistake_of_the_user() -> None:
+    def faulty(margin: float = 1.0) -> losses.Loss:
+        raise TypeError(f"unsupported operand: {margin}")
+
+    with pytest.raises(TypeError, match=r"^unsupported operand: 2$"):
+        catalog.build("loss", {"faulty": faulty}, catalog.Word("faulty", {"margin": 2}), FACTS)
+
+    def needs_two(first: float, second: float = 1.0) -> float:
+        return first + second
+
+    with pytest.raises(steelyard.InputError, match="loss needs-two: missing a required argument: 'first'"):
+        catalog.build("loss", {"needs-two": needs_two}, catalog.Word("needs-two"), FACTS)

@@ -19,6 +19,7 @@ import steelyard
 from steelyard import catalog, metrics
 from steelyard.cli import app
 from steelyard.data import IMBALANCES
+from steelyard.hooks import HOOKS, ObjectivePart
 from steelyard.models import Classifier
 from steelyard.studies.config import read_study, study
 from steelyard.words import split
@@ -187,3 +188,19 @@ def test_every_yaml_block_is_a_study(page: Path, tmp_path: Path) -> None:
 
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_every_document_names_the_hooks_of_the_class() -> None:
+    table = (ROOT / "docs" / "own-code.md").read_text(encoding="utf-8").split("## Hooks")[1].split("## ")[0]
+    signatures = [
+        f"{name}({', '.join(list(inspect.signature(hook).parameters)[1:])})" if callable(hook) else name
+        for name in HOOKS
+        if (hook := getattr(ObjectivePart, name)) is not None
+    ]
+    assert sorted(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == sorted(signatures)
+    for page, start in (
+        (ROOT / "docs" / "design.md", "**Hooks are declared once.**"),
+        (ROOT / "CONTRIBUTING.md", "declared in `src/steelyard/hooks.py`"),
+    ):
+        listed = page.read_text(encoding="utf-8").split(start)[1].split(": ", 1)[1].split(".", 1)[0]
+        assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(HOOKS)

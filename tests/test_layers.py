@@ -12,7 +12,7 @@ import steelyard
 ROOT = Path(steelyard.__file__).parent
 FLOORS = {
     "_checks": 0, "_files": 0, "_ranks": 0, "_features": 1, "records": 1, "recipe": 1, "words": 1,
-    "functional": 2, "metrics": 2, "data": 2, "uncertainty": 2,
+    "functional": 2, "metrics": 2, "data": 2, "uncertainty": 2, "hooks": 2,
     "losses": 3, "weighting": 3, "constraints": 3, "models": 3, "refit": 3,
     "objective": 4,
     "catalog": 5, "training": 5, "testing": 5,

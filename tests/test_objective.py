@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from steelyard import LOW, InputError, Objective, losses
 from steelyard.functional import low_weights
+from steelyard.hooks import ObjectivePart
 from steelyard.weighting import LOWWeighting, Weighting
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def test_low_trains_a_network() -> None:
     assert objective(model(x), target).item() < 0.8 * before
 
 
-class Shrinking(nn.Module):
+class Shrinking(ObjectivePart):
     """A constraint and a weighting's hooks in one: remembers what it was told."""
 
     def __init__(self) -> None:

@@ -47,6 +47,13 @@ def between(name: str, value: float, low: float, high: float) -> float:
     return value
 
 
+def below_one(name: str, value: float, hint: str = "") -> float:
+    """Return ``value`` if ``0 <= value < 1``; ``hint`` ends the message."""
+    if not (_is_number(value) and 0 <= value < 1):
+        raise InputError(f"{name} must lie in [0, 1), got {value!r}{hint}.")
+    return value
+
+
 def whole(name: str, value: int, least: int) -> int:
     """Return ``value`` if it is a whole number and not below ``least``."""
     if not (_is_number(value) and isinstance(value, int) and value >= least):

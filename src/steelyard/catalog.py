@@ -344,10 +344,8 @@ def model(word: Word | str, input_shape: tuple[int, ...], num_classes: int) -> C
         return from_path(word.name)(input_shape, num_classes, **word.params)
     make = MODELS[check.one_of("model", word.name, ["auto", *MODELS])]
     _check_params("model", word, make)
-    try:
-        return make(input_shape, num_classes, **word.params)
-    except TypeError as error:
-        raise InputError(f"model {word}: {error}.") from None
+    made: Classifier = _called("model", word, make, input_shape, num_classes, **word.params)
+    return made
 
 
 def build(
@@ -366,10 +364,7 @@ def build(
     if "loss" in wanted:
         base = Word.of(params.get("loss", facts.task.baseline))
         params["loss"] = build("loss", facts.task.losses, base, facts)
-    try:
-        return make(**filled, **params)
-    except TypeError as error:
-        raise InputError(f"{what} {word}: {error}.") from None
+    return _called(what, word, make, **filled, **params)
 
 
 def parameters(make: Callable[..., Any], baseline: str = BASELINE) -> str:
@@ -388,6 +383,18 @@ def claim(make: Callable[..., Any]) -> str:
 
 
 def _check_params(what: str, word: Word, make: Callable[..., Any], also: tuple[str, ...] = ()) -> None:
-    allowed = [name for name in inspect.signature(make).parameters if name not in _GIVEN]
+    known = inspect.signature(make).parameters.values()
+    allowed = [
+        p.name for p in known if p.name not in _GIVEN and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
     for name in word.params:
         check.one_of(f"parameter of {what} {word.name!r}", name, [*allowed, *also])
+
+
+def _called(what: str, word: Word, make: Callable[..., Any], *args: Any, **params: Any) -> Any:
+    """``make`` of these arguments; only those that it does not take are the user's mistake."""
+    try:
+        inspect.signature(make).bind(*args, **params)
+    except TypeError as error:
+        raise InputError(f"{what} {word}: {error}.") from None
+    return make(*args, **params)

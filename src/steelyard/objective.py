@@ -11,15 +11,17 @@ from steelyard import _checks as check
 from steelyard import _ranks
 from steelyard.functional.gradients import logit_grad_sq_norm, loss_and_logit_grad, per_sample, sq_norm
 from steelyard.functional.per_sample import at_least_float32
+from steelyard.hooks import ObjectivePart, check_part, of_samples, outputs_of
 from steelyard.losses import CrossEntropy, LiteralSampleMargin, PerImage, SampleUncertaintyMargin
 from steelyard.losses import TwoScale as TwoScaleLoss
 from steelyard.losses import UncertaintyMargin as UncertaintyMarginLoss
-from steelyard.losses.dense import as_rows
-from steelyard.records import Signal, Terms
+from steelyard.losses.dense import as_rows, index_of_rows
+from steelyard.losses.loss import require_per_sample
+from steelyard.records import LoggedValue, Signal, Terms
 from steelyard.weighting import LOWWeighting, Weighting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Objective(nn.Module):
@@ -30,6 +32,9 @@ class Objective(nn.Module):
     after ``objective.eval()`` nothing is exchanged. All that the parts learn or remember is in
     ``state_dict()``.
 
+    The hooks of its parts are those of :class:`steelyard.hooks.ObjectivePart`. Notifications reach every part
+    inside, however deep.
+
     Args:
         loss: any callable ``(logits, target) -> (N,)``: one of :mod:`steelyard.losses`, one of ``torch.nn``
             with ``reduction="none"``, a function of your own. Its trained parameters get gradients.
@@ -39,7 +44,8 @@ class Objective(nn.Module):
             penalty is added, or None.
 
     Raises:
-        InputError: if ``loss`` reduces, or is not separable while ``weighting`` needs gradients.
+        InputError: if ``loss`` reduces, or is not separable while ``weighting`` needs gradients, or a part
+            has hooks that could not be called (:func:`steelyard.hooks.check_part`).
 
     >>> objective = Objective(CrossEntropy(), LOWWeighting(lam=1.0))
     >>> logits, target = torch.tensor([[4.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
@@ -56,21 +62,24 @@ class Objective(nn.Module):
         constraint: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if getattr(loss, "reduction", "none") != "none":
-            raise check.InputError(
-                f"expected a loss of one value per sample, got reduction={loss.reduction!r}; "  # type: ignore[attr-defined]
-                'build it with reduction="none", Objective reduces.'
-            )
+        require_per_sample(loss)
+        for part in (loss, weighting, constraint):
+            check_part(part)
         self.loss = loss
         self.weighting = weighting
         self.constraint = constraint
-        self.needs_gradient = weighting is not None and weighting.needs_gradient
-        self.presample = 1 if weighting is None else weighting.presample
-        if (self.needs_gradient or self.presample > 1) and not getattr(loss, "separable", True):
-            raise check.InputError(
-                f"{type(weighting).__name__} needs each sample's own gradient, but the values of "
-                f"{type(loss).__name__} depend on several samples; use a per-sample loss, or no weighting."
-            )
+        if self.needs_gradient or self.presample > 1:
+            self._require_own_gradients()
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether the weighting looks at each sample's own gradient."""
+        return self.weighting is not None and self.weighting.needs_gradient
+
+    @property
+    def presample(self) -> int:
+        """Candidates for each sample of a batch; above 1 they are chosen among by :meth:`choose`."""
+        return 1 if self.weighting is None else self.weighting.presample
 
     def forward(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> Tensor:
         """The scalar to minimise; see :meth:`terms`."""
@@ -87,8 +96,9 @@ class Objective(nn.Module):
             index: (N,) rows of the samples in the training set, for parts that remember samples.
             importance: (N,) from :meth:`choose`, where that chose the samples; multiplies their weights.
         """
-        loss_of = self._loss_of(index)
+        loss_of = of_samples(self.loss, index)
         if self.needs_gradient:
+            self._require_own_gradients()  # the loss may have been exchanged
             loss, grad = loss_and_logit_grad(loss_of, logits, target)
             grad_sq_norm = sq_norm(grad)
         else:
@@ -111,8 +121,8 @@ class Objective(nn.Module):
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Tell the parts that ``epoch``, counted from 0, of so many begins."""
-        for hook in self._hooks("start_epoch"):
-            hook(epoch, epochs)
+        for part in self._parts():
+            part.start_epoch(epoch, epochs)
 
     def observe(self, model: nn.Module, train: Iterable[Any]) -> None:
         """Let the parts look at the model on the training samples, at the start of an epoch.
@@ -122,8 +132,8 @@ class Objective(nn.Module):
             train: every training sample once, not augmented, in any order: :class:`steelyard.records.Batch`
                 or tuples (x, target, index). Parts that need no look do not iterate over it.
         """
-        for hook in self._hooks("observe"):
-            hook(model, train)
+        for part in self._parts():
+            part.observe(model, train)
 
     def choose(
         self, logits: Tensor, target: Tensor, generator: torch.Generator, index: Tensor | None = None
@@ -143,52 +153,83 @@ class Objective(nn.Module):
             raise check.InputError(
                 "this objective chooses no samples (presample is 1); train on all of them."
             )
-        return self.weighting.choose(logit_grad_sq_norm(self._loss_of(index), logits, target), generator)
+        self._require_own_gradients()
+        return self.weighting.choose(
+            logit_grad_sq_norm(of_samples(self.loss, index), logits, target), generator
+        )
 
     def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:
         """Tell the parts that the step was taken; ``logits`` are those that it used."""
-        for hook in self._hooks("after_step"):
-            hook(logits, target, index)
+        for part in self._parts():
+            part.after_step(logits, target, index)
 
     def after_validation(self, score: float) -> None:
         """Tell the parts the validation score of this epoch; larger is better."""
-        for hook in self._hooks("after_validation"):
-            hook(score)
+        for part in self._parts():
+            part.after_validation(score)
 
     def sampling(self) -> Tensor | None:
         """(rows of the data set,) chances of drawing each sample in the epoch to come, if a part has them.
 
         None draws every training sample once. They need not sum to 1 over the training samples.
+
+        Raises:
+            InputError: if two parts have some.
         """
-        for hook in self._hooks("sampling"):
-            probability: Tensor | None = hook()
-            return probability
-        return None
+        chances = [(part, found) for part in self._parts() if (found := part.sampling()) is not None]
+        if len(chances) > 1:
+            names = " and ".join(type(part).__name__ for part, _ in chances)
+            raise check.InputError(f"expected one part that says how samples are drawn, got {names}.")
+        return chances[0][1] if chances else None
 
     def outputs(self, logits: Tensor) -> Tensor:
         """The logits to predict with: the model's own, unless the loss reads them on another scale."""
-        for hook in self._hooks("outputs"):
-            logits = hook(logits)
+        for part in (self.loss, self.weighting, self.constraint):
+            logits = outputs_of(part, logits)
         return logits
 
-    def figures(self) -> dict[str, float]:
-        """What the parts tell of themselves for the history, since the last call; waits for the device."""
-        return {name: value for hook in self._hooks("figures") for name, value in hook().items()}
+    def values_to_log(self) -> dict[str, LoggedValue]:
+        """What the parts log for the history, by column, since the last call; waits for the device.
+
+        Raises:
+            InputError: if two parts log under one name.
+        """
+        logged: dict[str, LoggedValue] = {}
+        for part in self._parts():
+            for name, value in part.values_to_log().items():
+                if name in logged:
+                    raise check.InputError(
+                        f"{type(part).__name__} logs {name!r}, as another part of the objective does; "
+                        "rename one of the two."
+                    )
+                logged[name] = value
+        return logged
 
     @property
     def lr_factor(self) -> float:
-        """By which the learning rate of the objective's own parameters is multiplied."""
-        return float(getattr(self.loss, "lr_factor", 1.0))
+        """By which the learning rate of the objective's own parameters is multiplied.
 
-    def _loss_of(self, index: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
-        """The loss, or, where it remembers samples, that of the samples of these rows."""
-        of_samples = getattr(self.loss, "of_samples", None)
-        found: Callable[[Tensor, Tensor], Tensor] = self.loss if of_samples is None else of_samples(index)
-        return found
+        Raises:
+            InputError: if two parts ask for different ones.
+        """
+        factors = {float(part.lr_factor) for part in self._parts()} - {1.0}
+        if len(factors) > 1:
+            raise check.InputError(
+                f"expected one lr_factor for what the objective learns, its parts have {sorted(factors)}."
+            )
+        return factors.pop() if factors else 1.0
 
-    def _hooks(self, name: str) -> list[Callable[..., Any]]:
-        parts = (self.loss, self.weighting, self.constraint)
-        return [getattr(part, name) for part in parts if hasattr(part, name)]
+    def _parts(self) -> Iterator[ObjectivePart]:
+        """Every part inside, each once."""
+        return (part for part in self.modules() if isinstance(part, ObjectivePart))
+
+    def _require_own_gradients(self) -> None:
+        if not getattr(self.loss, "separable", True):
+            raise check.InputError(
+                f"{type(self.weighting).__name__} needs each sample's own gradient, but the values of "
+                f"{type(self.loss).__name__} depend on several samples; use a per-sample loss, or no "
+                "weighting."
+            )
 
 
 class LOW(Objective):
@@ -225,6 +266,7 @@ class LOW(Objective):
     ) -> Terms:
         """As :meth:`Objective.terms`; with pixels as samples, of every pixel."""
         if self.samples == "pixels":
+            index = index_of_rows(index, target)
             logits, target = as_rows(logits, target)
         return super().terms(logits, target, index, importance)
 

@@ -63,6 +63,15 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedValue:
+    """A value that a part of an objective logs once an epoch, and how its curve is labelled."""
+
+    value: float
+    title: str  # of the curve by epoch, what the value is in plain words; empty: history alone, no curve
+    unit: str = ""  # of the axis; "share" of what lies in [0, 1]; empty for numbers without one
+
+
+@dataclass(frozen=True, slots=True)
 class Predictions:
     """What a trained model says of a set of samples: the seam between training and everything after it.
 

@@ -1,6 +1,7 @@
 """`steelyard audit` on studies that were really trained."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,13 @@ def test_planted_errors_are_found(
     }
     store = compare(study(values | {"seeds": 1, "folds": 2}), out, Silent())
     keep_samples(store, np.array([3, 5]))
-    for options in ((), ("--by", "loss"), ("--by", "weight"), ("--method", "low", "--per-class")):
+    for options in (
+        (),
+        ("--by", "margin"),
+        ("--by", "loss"),
+        ("--by", "weight"),
+        ("--method", "low", "--per-class"),
+    ):
         code, said, error = steelyard("audit", out, *options, "--top", 12)
         assert (code, error) == (0, "")
         assert "audit.html" in said
@@ -88,6 +95,65 @@ def test_a_table_is_audited_without_its_data_too(steelyard: Run, tmp_path: Path)
     with pytest.warns(UserWarning, match=r"lacks samples, the data cannot be read: .*fraud\.csv"):
         assert steelyard("audit", out)[0] == 0
     assert ">shop</button>" not in (out / "audit.html").read_text(encoding="utf-8")
+
+
+def test_a_table_of_numbers_alone_is_audited(steelyard: Run, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    target = generator.random(400) < 0.3
+    rows = np.c_[generator.normal(2 * target), generator.normal(size=400), target].round(4)
+    source = tmp_path / "numbers.csv"
+    np.savetxt(
+        source, rows, delimiter=",", header="amount,age,label", comments="", fmt=["%.4f", "%.4f", "%d"]
+    )
+    out = tmp_path / "study"
+    words = ("--target", "label", "--methods", "ce", "--seeds", 1, "--epochs", 1, "--quiet", "--out", out)
+    code, _, said = steelyard("compare", source, *words)
+    assert code == 0, said
+    code, _, said = steelyard("audit", out, "--top", 20)
+    assert (code, said) == (0, "")
+    first = read(out / "audit.csv")[0]
+    page = (out / "audit.html").read_text(encoding="utf-8")
+    assert f">{rows[int(first['index'])][0]:.6g}</td>" in page
+    assert ">amount</button>" in page
+
+
+def test_rare_classes_that_are_not_learned_are_not_accused(steelyard: Run, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    values = {
+        "data": {"source": "digits", "imbalance": "step(ratio=20)"},
+        "methods": ["ce"],
+        "model": "mlp(hidden=[32])",
+        "training": {"epochs": 3, "batch_size": 64},
+    }
+    compare(study(values | {"seeds": 1, "folds": 2}), out, Silent())
+    code, said, error = steelyard("audit", out)
+    assert (code, error) == (0, "")
+    assert "not judged" in said
+    found = read(out / "audit.csv")
+    rare = [row for row in found if row["is_judged"] == "False"]
+    wrong = [row for row in found if row["given_class"] != row["predicted_class"]]
+    assert len(rare) > 20
+    assert len(wrong) > len(rare) / 2  # whom the model contradicts: mostly the rare
+    assert sum(row["is_label_issue"] == "True" for row in found) < 0.05 * len(found)
+    assert not any(row["is_label_issue"] == "True" for row in rare)
+    assert all(row["label_quality"] == "" for row in rare)
+
+
+def test_an_unfinished_study_shows_what_is_there(steelyard: Run, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    values = {"data": {"source": "digits"}, "methods": ["ce", "focal"], "model": "mlp(hidden=[8])"}
+    store = compare(study(values | {"seeds": 2, "training": {"epochs": 1}}), out, Silent())
+    (out / "results.csv").unlink()
+    shutil.rmtree(store.runs()[-1].folder)  # as if stopped before the last run, of focal
+    code, said, error = steelyard("report", out)
+    assert (code, error) == (0, "")
+    assert "ce" in said
+    seeds = [(row["method"], row["seed"]) for row in read(out / "results.csv") if row["metric"] == "accuracy"]
+    assert {("ce", "1"), ("focal", "0")} < set(seeds)
+    assert ("focal", "1") not in seeds
+    code, said, error = steelyard("audit", out, "--method", "focal")
+    assert (code, error) == (0, "")
+    assert "in 1 of 2 runs of focal" in (out / "audit.html").read_text(encoding="utf-8")
 
 
 def test_mistakes_are_one_line(steelyard: Run, tmp_path: Path) -> None:

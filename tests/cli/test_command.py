@@ -121,7 +121,7 @@ def test_train_then_predict_and_evaluate(steelyard: Run, fraud: Path, tmp_path: 
     alarms = [float(row["critical_score"]) for row in rows if row["critical"] == "1"]
     silent = [float(row["critical_score"]) for row in rows if row["critical"] == "0"]
     assert min(alarms) > max(silent)
-    code, said, _ = steelyard("evaluate", model, fraud, "--json")
+    code, said, _ = steelyard("evaluate", model, fraud, "--json", "--anyway")
     assert code == 0
     truth = [line.rpartition(",")[2] for line in lines[1:]]
     correct = np.mean([row["predicted"] == label for row, label in zip(rows, truth, strict=True)])
@@ -158,6 +158,28 @@ def test_a_folder_of_images_of_which_one_is_damaged(steelyard: Run, tmp_path: Pa
     )
     assert code == 0
     assert "bad.png" in json.dumps(json.loads((tmp_path / "out" / "facts.json").read_text())["notes"])
+
+
+def test_a_model_of_images_takes_new_ones_of_any_size(steelyard: Run, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for name, level in (("dark", 40), ("light", 200)):
+        (photos / name).mkdir(parents=True)
+        for i in range(12):
+            Image.new("RGB", (12, 12), (level, level + i, level - i)).save(photos / name / f"{i}.png")
+            Image.new("L", (30, 40), level).save(photos / name / f"new{i}.tif")
+    model, table = tmp_path / "model", tmp_path / "p.csv"
+    words = ("--model", "small-cnn(width=4)", "--epochs", 20, "--quiet", "--image-size", 12)
+    assert steelyard("train", photos, *words, "--out", model)[0] == 0
+    for path in photos.glob("*/*.png"):
+        path.unlink()  # what is left is grey, and larger
+    (photos / "dark" / "bad.png").write_bytes(b"no image")
+    for verb, further in (("evaluate", ("--json",)), ("predict", ("--out", table))):
+        code, _, said = steelyard(verb, model, photos, *further)
+        assert (code, "bad.png" in said, "--skip-unreadable" in said) == (2, True, True)
+        assert steelyard(verb, model, photos, *further, "--skip-unreadable")[0] == 0
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == 24
+    assert all(row["sample"].startswith(row["predicted"]) for row in rows)
 
 
 @pytest.mark.parametrize(

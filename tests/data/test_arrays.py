@@ -134,8 +134,8 @@ def with_value(value: float) -> np.ndarray:
             {"X": PIXELS, "y": Y, "classes": ["a", "b", "a"]},
             "each class to have a name of its own, got a twice",
         ),
-        ({"X": PIXELS, "y": Y * 1e300}, "whole numbers of at most 15 digits, or texts.*got 2e"),
-        ({"X": PIXELS, "y": np.where(Y == 1, np.inf, Y)}, "got inf"),
+        ({"X": PIXELS, "y": np.where(Y == 1, 1e300, Y)}, "whole numbers or texts.*got 1e.300"),
+        ({"X": PIXELS, "y": np.where(Y == 1, np.inf, Y)}, "whole numbers or texts.*got inf"),
         ({"X": PIXELS, "y": Y, "x": PIXELS}, "expected one array 'x', in large or small letters, got two"),
         ({"X": PIXELS, "y": Y.astype("M8[s]")}, "array y: it holds datetime64"),
         (

@@ -52,6 +52,12 @@ def test_tables_are_selected_with_both_kinds_of_columns() -> None:
     assert chosen.categorical[:, 0].tolist() == list("qrstu")
 
 
+def test_rows_of_a_table_of_numbers_alone_have_as_many_empty_texts() -> None:
+    part = Table(np.arange(6.0)[:, None], ("x",)).take(np.array([4, 1]))
+    assert part.numeric.tolist() == [[4.0], [1.0]]
+    assert part.categorical.shape == (2, 0)
+
+
 def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(InputError, match=r"unknown class 'bb'. Did you mean 'b'"):
         toy().select_classes(["a", "bb"])

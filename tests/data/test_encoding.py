@@ -222,8 +222,16 @@ def test_images_that_do_not_fit_are_refused() -> None:
         of_columns.check(images())
     with pytest.raises(InputError, match=r"\(3, 7, 8\), as in training, got \(3, 9, 10\)"):
         of_images.check(images(size=9))
-    with pytest.raises(InputError, match=r"\(3, 7, 8\), as in training, got \(1, 7, 8\)"):
-        of_images.inputs(images(channels=1))
+    with pytest.raises(InputError, match=r"\(1, 7, 8\), as in training, got \(3, 7, 8\)"):
+        fit_encoding(images(channels=1), TRAIN).inputs(images())
+
+
+def test_a_model_of_colours_sees_grey_as_equal_parts_of_them() -> None:
+    grey = images(channels=1)
+    assert isinstance(grey.x, torch.Tensor)
+    seen = fit_encoding(images(), TRAIN).inputs(grey)
+    assert isinstance(seen, torch.Tensor)
+    assert seen.equal(torch.cat([grey.x] * 3, dim=1))
 
 
 def test_what_cannot_be_learnt_from_is_refused() -> None:

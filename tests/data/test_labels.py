@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,9 @@ def test_without_a_partition_parts_are_drawn_and_without_labels_all_images_are_r
         ("list_attr_celeba.txt", ("Bald ", ""), r"each of the 2 attributes of 000001\.png, got -?1 -?1 -?1"),
         ("list_attr_celeba.txt", (" 1", " 2"), r"the 3 attributes of 0+\d\.png, got .*2"),
         ("list_attr_celeba.txt", ("000002.png", "000009.png"), r"a line for each image, got none for 000009"),
+        ("list_attr_celeba.txt", ("000002.png", "/etc/passwd"), "files in the folder, got '/etc/passwd'"),
+        ("list_attr_celeba.txt", ("000002.png", "../2.png"), r"files in the folder, got '\.\./2\.png'"),
+        ("list_attr_celeba.txt", ("Bald", "Young"), "a name of its own for each of the 3 labels"),
         ("list_eval_partition.txt", ("000001.png 0", "000001.png 3"), r"0 \(train\).*got '000001\.png 3'"),
         ("list_eval_partition.txt", ("000001.png 0\n", ""), r"a line for each image, got none for 000001"),
     ],
@@ -101,6 +105,18 @@ def test_lists_that_are_wrong_are_refused(
     assert change[0] in text
     (tmp_path / file).write_text(text.replace(*change), encoding="utf-8")
     with pytest.raises(InputError, match=message):
+        read(str(tmp_path))
+
+
+def test_lists_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    for name in ("list_eval_partition.txt", "list_attr_celeba.txt"):
+        (tmp_path / name).write_bytes(b"\xff" + (tmp_path / name).read_bytes())
+        with pytest.raises(InputError, match=f"{name}: expected text in UTF-8, got other bytes at 0"):
+            read(str(tmp_path))
+    (tmp_path / "list_attr_celeba.txt").unlink()
+    os.mkfifo(tmp_path / "list_attr_celeba.txt")
+    with pytest.raises(InputError, match="expected a file with a list, got a folder, a pipe"):
         read(str(tmp_path))
 
 

@@ -251,3 +251,12 @@ def test_parts_of_the_source_that_do_not_serve_are_refused() -> None:
         split(crossing, seed=0)
     with pytest.raises(InputError, match="expected training samples"):
         split(data_of(np.array([0, 1]), part=["test", "test"]), seed=0, val_fraction=0)
+
+
+@pytest.mark.parametrize("own_test", [False, True])
+def test_a_test_fraction_of_0_draws_no_test_part(own_test: bool) -> None:
+    target = np.arange(60) % 3
+    part = ["test"] * 9 + ["train"] * 51 if own_test else None
+    parts = split(data_of(target, part=part), seed=0, test_fraction=0)
+    np.testing.assert_array_equal(parts.test, np.arange(9 if own_test else 0))
+    assert len(parts.train) + len(parts.val) == 60 - len(parts.test)

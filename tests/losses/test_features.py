@@ -200,9 +200,21 @@ def test_two_ranks_learn_centers_and_costs_from_the_joint_batch(
             np.testing.assert_allclose(one[name], values, rtol=1e-5)
 
 
-def test_a_scaled_loss_refuses_one_that_would_never_learn() -> None:
-    with pytest.raises(InputError, match="CostSensitive learns from epoch to epoch"):
-        TwoScaleSeparation(loss=costs()[1])
+def test_costs_learn_inside_a_scaled_loss_too() -> None:
+    """The same as alone: what is counted are decisions and features, which no scale changes."""
+    learned = []
+    for wrapped in (False, True):
+        model, loss = costs()
+        objective = Objective(TwoScaleSeparation(loss=loss) if wrapped else loss)
+        for epoch in range(2):
+            objective.start_epoch(epoch, 2)
+            logits = model(X)
+            objective(logits, Y).backward()
+            objective.after_step(logits.detach(), Y)
+            objective.after_validation(0.5)
+        learned.append(loss.costs)
+    assert torch.equal(*learned)
+    assert learned[0].unique().numel() > 2
 
 
 def test_a_margin_and_a_price_of_features_go_together() -> None:

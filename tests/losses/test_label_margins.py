@@ -181,7 +181,8 @@ def test_the_margin_of_a_side_grows_with_the_mean_uncertainty_of_its_samples(mea
     np.testing.assert_allclose(loss.class_margin, np.maximum(1, 2.5 * expected / expected.max()), rtol=1e-4)
     assert (loss.class_margin > 1).sum() > 1
     names = [f"uncertainty_{side}[{label}]" for side in ("without", "with") for label in range(L)]
-    assert loss.figures() == pytest.approx(dict(zip(names, expected, strict=True)), rel=1e-4)
+    logged = {name: one.value for name, one in loss.values_to_log().items()}
+    assert logged == pytest.approx(dict(zip(names, expected, strict=True)), rel=1e-4)
 
 
 @pytest.mark.parametrize("literal", [False, True])

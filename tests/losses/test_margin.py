@@ -150,7 +150,7 @@ def test_a_two_scale_loss_reads_margin_logits() -> None:
     logits = model(x)
     torch.testing.assert_close(loss(logits, target), scaled(loss.with_margin(logits, target, 2), target))
     torch.testing.assert_close(objective.outputs(logits), scaled.outputs(logits))
-    assert {"scale_1", "scale_2"} <= objective.figures().keys()
+    assert {"scale_1", "scale_2"} <= objective.values_to_log().keys()
     assert "loss.base.scale_1" in objective.state_dict()
 
 

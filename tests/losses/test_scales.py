@@ -295,7 +295,7 @@ def test_predictions_use_the_scale_of_unsure_samples() -> None:
     assert torch.equal(LOW().outputs(z), z)
 
 
-def test_figures_are_the_scales_and_the_share_of_sure_samples() -> None:
+def test_logged_are_the_scales_and_the_share_of_sure_samples() -> None:
     model = network()
     objective = Objective(TwoScale(model, ETA))
     x, target = batch()
@@ -303,14 +303,16 @@ def test_figures_are_the_scales_and_the_share_of_sure_samples() -> None:
     for rows in (slice(10), slice(10, None)):
         objective(z[rows], target[rows])
         objective.after_step(z[rows], target[rows])
-    found = objective.figures()
-    assert list(found) == ["scale_1", "scale_2", "weight_norm", "well_classified"]
+    logged = objective.values_to_log()
+    found = {name: one.value for name, one in logged.items()}
+    assert list(found) == ["well_classified", "scale_1", "scale_2", "weight_norm"]
+    assert [one.unit for one in logged.values()] == ["share", "", "", ""]
     assert found["well_classified"] == pytest.approx(float((margin(z, target) >= ETA).double().mean()))
     assert 0 < found["well_classified"] < 1
     assert found["weight_norm"] == pytest.approx(norm_by_hand(model), rel=1e-6)
-    assert math.isnan(objective.figures()["well_classified"])  # none since
-    assert list(Objective(SingleScale(model)).figures()) == ["scale_1", "weight_norm"]
-    assert Objective(losses.CrossEntropy()).figures() == {}
+    assert math.isnan(objective.values_to_log()["well_classified"].value)  # none since
+    assert list(Objective(SingleScale(model)).values_to_log()) == ["scale_1", "weight_norm"]
+    assert Objective(losses.CrossEntropy()).values_to_log() == {}
 
 
 FACTS = catalog.Facts(class_counts=[5, 5, 5, 5], num_samples=20, model=network())
@@ -340,7 +342,10 @@ class Pairwise(losses.Loss):
         (lambda: TwoScale(None), "normalises by the weights of the model; give it one"),
         (lambda: TwoScale(network(), loss=TwoScaleSeparation()), "has two sets of scales"),
         (lambda: TwoScale(network(), loss=Pairwise()), "reads sample i alone.* got Pairwise"),
-        (lambda: TwoScale(network(), loss=nn.CrossEntropyLoss()), "reads sample i alone"),
+        (
+            lambda: TwoScale(network(), loss=nn.CrossEntropyLoss()),
+            "one value per sample, got reduction='mean'",
+        ),
         (lambda: catalog.method("two-scale(eta=0)", FACTS), "eta must be a finite number above 0"),
         (lambda: catalog.method("two-scale(model=x)", FACTS), "unknown parameter of method 'two-scale'"),
         (lambda: catalog.method("two-scale(loss=focall)", FACTS), "unknown loss 'focall'"),

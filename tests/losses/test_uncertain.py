@@ -71,7 +71,7 @@ def test_training_is_plain_softmax_first() -> None:
         logits = model(X)
         plain = nn.functional.cross_entropy(logits, TARGET)
         assert torch.equal(objective(logits, TARGET, INDEX), plain)
-        assert all(math.isnan(value) for value in objective.figures().values())
+        assert all(math.isnan(one.value) for one in objective.values_to_log().values())
 
 
 def test_phases_follow_one_another() -> None:
@@ -222,3 +222,20 @@ def test_the_last_epochs_need_the_index() -> None:
 def test_bad_settings_are_refused(settings: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         UncertaintyMargin(network(), **{"num_samples": 50} | settings)
+
+
+@pytest.mark.parametrize(("epoch", "phase"), [(0, "plain"), (FIRST, "classes"), (LAST, "samples")])
+def test_a_restored_objective_goes_on_in_the_phase_in_which_it_was_saved(epoch: int, phase: str) -> None:
+    model = network()
+    saved, fresh = UncertaintyMargin(model, 50), UncertaintyMargin(model, 50)
+    saved.start_epoch(epoch, EPOCHS)
+    saved.observe(model, batches())
+    fresh.load_state_dict(saved.state_dict())
+    assert fresh.loss.phase == phase
+    logits = model(X)
+    assert torch.equal(fresh(logits, TARGET, INDEX), saved(logits, TARGET, INDEX))
+    for objective in (saved, fresh):
+        objective.observe(model, batches())
+    assert torch.equal(fresh.loss.class_margin, saved.loss.class_margin), (
+        "the same dropout, of the same epoch"
+    )

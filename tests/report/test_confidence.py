@@ -14,12 +14,11 @@ C = 12
 ABOVE = [c // 4 for c in range(C)]
 
 
-def run(seed: int, **told: list[float]) -> Any:
+def run(seed: int) -> Any:
     rng = np.random.default_rng(seed)
     target = rng.integers(0, C, 90)
     logits = 2 * rng.normal(size=(90, C)) + 2 * np.eye(C)[target]
-    history = [dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True)]
-    return SimpleNamespace(test=Predictions(logits, target, np.arange(90)), history=history or [{}])
+    return SimpleNamespace(test=Predictions(logits, target, np.arange(90)))
 
 
 def evidence(*, classes: int = C, superclass: list[int] | None = None, **methods: list[Any]) -> Any:
@@ -70,17 +69,3 @@ def test_few_classes_and_unknown_superclasses_draw_nothing() -> None:
     few = evidence(classes=9, ours=[run(0)])
     assert confidence.plots(few, looks(few)) == []
     assert "close_enough_superclass" not in rows(evidence(ours=[run(0)]))
-
-
-def test_what_a_loss_tells_of_its_scales_is_drawn_by_epoch() -> None:
-    scaled = run(0, scale_1=[3.0, 4.0], train_accuracy=[0.5, 0.6])
-    plain = run(1, train_accuracy=[0.4, 0.7])
-    found = evidence(plain=[plain], scaled=[scaled])
-    drawn = {plot.name: plot.rows for plot in confidence.told(found, looks(found))}
-    assert list(drawn) == ["train_accuracy", "scale_1"]
-    assert drawn["scale_1"] == [("scaled", 1, 3.0, 0.0), ("scaled", 2, 4.0, 0.0)]
-    assert [row[:3] for row in drawn["train_accuracy"]] == [
-        ("plain", 1, 0.4), ("plain", 2, 0.7), ("scaled", 1, 0.5), ("scaled", 2, 0.6),
-    ]  # fmt: skip
-    nothing = evidence(plain=[plain])
-    assert confidence.told(nothing, looks(nothing)) == []

@@ -56,6 +56,16 @@ def test_without_uncertainty_there_is_no_plot() -> None:
     assert plots(ce=[run(0, [1, 2, 3, 4])], umm=[run(0, [1, 2, 3, 4], nan, nan, nan, nan)]) == []
 
 
+def test_members_of_ensembles_are_told_apart() -> None:
+    member = run(0, [1, 2, 3, 4], 0.4, 0.3, 0.2, 0.1)
+    member.key = (0, 0, 1)
+    (plot,) = plots(umm=[member])
+    assert dict(zip(plot.columns, plot.rows[0], strict=True)) == {
+        "method": "umm", "seed": 0, "fold": 0, "member": 1,
+        "class": "a", "training_samples": 1.0, "uncertainty": 0.4,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("counts", [[5, 5, 5, 5]])
 def test_classes_of_one_size_have_no_correlation(counts: list[int]) -> None:
     (plot,) = plots(umm=[run(0, counts, 0.1, 0.2, 0.3, 0.4)])

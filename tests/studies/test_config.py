@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,32 @@ def test_what_is_no_yaml_is_refused(tmp_path: Path) -> None:
         read_study(tmp_path / "a.yaml")
     with pytest.raises(InputError, match="to hold keys and values"):
         read_study(tmp_path / "b.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"data: {source: b\xfccher}", "is not YAML: .*invalid start byte"),
+        (b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", r"without aliases \(\*name\)"),
+        (b"[" * 5000, "is not YAML"),
+        (b"seed: 2020-13-45", r"is not YAML: month must be in 1\.\.12"),
+        (b"seed: " + b"9" * 5000, "is not YAML: Exceeds the limit"),
+        (b"#" * 200_000, "at most 131072 bytes, got 200000"),
+    ],
+)
+def test_hostile_yaml_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=message) as refusal:
+        read_study(tmp_path / "a.yaml")
+    assert len(str(refusal.value)) < 1000
+
+
+def test_studies_that_would_not_end_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(InputError, match="got a folder, a pipe or a device"):
+        read_study(tmp_path / "pipe.yaml")
+    with pytest.raises(InputError, match=r"at most 100000 trainings, .* = 4000000000"):
+        study({"data": {"source": "d"}, "seeds": 10**9})
+    with pytest.raises(InputError) as refusal:
+        study({"data": {"source": "d"}, "seeds": "x" * 10**6})
+    assert len(str(refusal.value)) < 300

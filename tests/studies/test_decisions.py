@@ -94,7 +94,7 @@ def test_costs_choose_the_cheapest_threshold_and_decide() -> None:
     every = [*held_out.score.tolist(), math.inf]
     assert cost(found.value) == pytest.approx(min(map(cost, every)))
     assert decided(held_out, found.value, asked)["expected_cost"] == pytest.approx(cost(found.value))
-    with pytest.raises(ValueError, match="expected both costs, as in miss=50,alarm=1"):
+    with pytest.raises(ValueError, match="must give both costs, as in miss=50,alarm=1"):
         study(cost="miss=50")
 
 

@@ -19,8 +19,10 @@ from steelyard.data import read
 from steelyard.studies import run as running
 from steelyard.studies.compare import compare, completed, with_baseline
 from steelyard.studies.config import Run, Study, study
+from steelyard.studies.confirm import judge
 from steelyard.studies.features import write_features
-from steelyard.studies.predict import Restored, evaluate_on, read_like, restore, write_predictions
+from steelyard.studies.newdata import NewData
+from steelyard.studies.predict import Restored, read_like, restore, write_predictions
 from steelyard.uncertainty import stochastic_logits
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ def test_weights_are_recorded_per_label(store: Store) -> None:
 def test_a_stored_model_predicts_and_is_measured(store: Store, faces: Path, tmp_path: Path) -> None:
     stored = next(iter(store.runs()))
     test = stored.predictions("test")
-    assert write_predictions(stored.folder, str(faces), tmp_path / "out.csv", device="cpu") == 240
+    assert write_predictions(stored.folder, str(faces), tmp_path / "out.csv", device="cpu") == (240, None)
     with (tmp_path / "out.csv").open(encoding="utf-8") as file:
         rows = {row["sample"]: row for row in csv.DictReader(file)}
     for index, probability in zip(test.index, test.probability, strict=True):
@@ -150,8 +152,11 @@ def test_a_stored_model_predicts_and_is_measured(store: Store, faces: Path, tmp_
     only_test = tmp_path / "test.npz"
     images = running.load(store.study.data).x[test.index]
     np.savez(only_test, X=images[:, 0], y=test.target[:, ::-1], classes=NAMES[::-1])
-    found = evaluate_on(stored.folder, str(only_test), target=None, device="cpu")
-    assert found == pytest.approx(measured(test.target, test.logits), abs=1e-4)
+    judged = judge(stored.folder, NewData(source=str(only_test)), device="cpu")
+    assert judged.figures() == pytest.approx(measured(test.target, test.logits), abs=1e-4)
+    found = report.confirmed(judged)
+    low, high = found.intervals["balanced_accuracy"].low, found.intervals["balanced_accuracy"].high
+    assert low < found.figures["balanced_accuracy"] < high
 
 
 @pytest.fixture(scope="module")

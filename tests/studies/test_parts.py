@@ -22,7 +22,7 @@ from steelyard.studies.compare import compare
 from steelyard.studies.decisions import Scores, choose, decided
 from steelyard.studies.evaluate import measures
 from steelyard.studies.parts import absent, check_parts
-from steelyard.studies.predict import write_predictions
+from steelyard.studies.predict import OperatingPoint, write_predictions
 
 if TYPE_CHECKING:
     from steelyard.studies.config import Run, Study
@@ -165,6 +165,9 @@ def test_without_a_threshold_nothing_is_decided(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match="of the 25 samples of the run that were held out from training none is of 'bad'"
     ):
-        write_predictions(stored.folder, str(new), tmp_path / "p.csv", critical=["bad"], device="cpu")
+        write_predictions(
+            stored.folder, str(new), tmp_path / "p.csv", point=OperatingPoint(critical=["bad"]), device="cpu"
+        )
     assert not (tmp_path / "p.csv").exists()
-    assert write_predictions(stored.folder, str(new), tmp_path / "p.csv", critical=["a"], device="cpu") == 3
+    point = OperatingPoint(critical=["a"])
+    assert write_predictions(stored.folder, str(new), tmp_path / "p.csv", point=point, device="cpu")[0] == 3

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from steelyard import InputError
 from steelyard.data import Batches
-from steelyard.losses import CrossEntropy
+from steelyard.losses import CrossEntropy, PerImage
 from steelyard.models import MODELS
 from steelyard.objective import LOW, Objective, TwoScale
 from steelyard.recipe import Recipe
-from steelyard.records import Signal
-from steelyard.training import NotFiniteError, SampleRecorder, fit, predict
+from steelyard.records import LoggedValue, Signal
+from steelyard.training import NotFiniteError, SampleRecorder, fit, fit_phases, predict
 from steelyard.training.checkpoint import Row
 from steelyard.weighting import Weighting
 
@@ -295,3 +295,27 @@ def test_the_objective_is_kept_with_the_best_epoch_and_scales_its_predictions(
     factor = seen[1] / objective.loss.weight_norm().item()
     np.testing.assert_allclose(scaled.logits, factor * raw.logits, rtol=1e-5)
     assert abs(factor - 1) > 1e-3
+
+
+def test_what_parts_log_is_in_the_history_and_keeps_its_title(
+    make_batches: MakeBatches, tmp_path: Path
+) -> None:
+    class Counting(CrossEntropy):
+        name = "epochs_seen"
+
+        def values_to_log(self) -> dict[str, LoggedValue]:
+            return {self.name: LoggedValue(3.0, "Epochs that were seen", "epochs")}
+
+    saved = tmp_path / "saved.pt"
+    recipe = Recipe(epochs=2)
+    progress = fit(network(), Objective(PerImage(Counting())), make_batches(), recipe, saved=saved)
+    assert [row["epochs_seen"] for row in progress.history] == [3.0, 3.0]
+    expected = {"epochs_seen": {"title": "Epochs that were seen", "unit": "epochs"}}
+    again = fit(network(), Objective(PerImage(Counting())), make_batches(), recipe, saved=saved)
+    assert progress.logged == again.logged == expected, "of a training that was over too"
+    phases = fit_phases(network(), [Objective(Counting()), Objective(CrossEntropy())], make_batches(), recipe)
+    assert phases.logged == expected
+    for name in ("train_loss", "val_auc", "epoch"):
+        Counting.name = name
+        with pytest.raises(InputError, match=f"a part logs '{name}', a column of the training's own"):
+            fit(network(), Objective(Counting()), make_batches(), recipe)

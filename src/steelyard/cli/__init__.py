@@ -9,7 +9,7 @@ import warnings
 import typer
 
 from steelyard._checks import InputError
-from steelyard.cli import features  # noqa: F401 - adds its verbs
+from steelyard.cli import features, models  # noqa: F401 - they add their verbs
 from steelyard.cli.verbs import app
 
 __all__ = ["app", "main"]
@@ -23,6 +23,7 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"steelyard: {message}\n"
     warnings.filterwarnings("once", category=UserWarning, module="steelyard")
     warnings.filterwarnings("ignore", module="PIL")  # files that cannot be read are refused, or counted
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     log, notes = logging.getLogger("steelyard"), _Notes()
     log.handlers = [notes]
     log.setLevel(logging.INFO)

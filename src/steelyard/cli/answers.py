@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
+from steelyard._checks import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from rich.table import Table
 
-    from steelyard.report import Summary, TuningSummary
+    from steelyard.data import Dataset
+    from steelyard.report import Confirmed, Summary, TuningSummary
     from steelyard.studies.config import Study
     from steelyard.studies.store import Store
 
@@ -41,12 +43,20 @@ def features_of(backbone: Study, folder: Path, device: str, quiet: bool) -> Path
     return out
 
 
-def reported(store: Store, as_json: bool) -> None:
+def require_test(asked: Study) -> None:
+    """Refuse a comparison without test samples before its trainings, not after them."""
+    if "test" not in asked.parts:
+        raise InputError(
+            "a comparison needs test samples, got --test-fraction 0; that is for `steelyard train`."
+        )
+
+
+def reported(store: Store, as_json: bool, dataset: Dataset | None = None) -> None:
     """Write the page of a comparison, with pictures of its samples, and print the answer."""
     from steelyard import report
     from steelyard.studies.samples import keep_samples
 
-    keep_samples(store, report.wanted(store))
+    keep_samples(store, report.wanted(store), dataset)
     compared(report.write(store), store.folder, as_json)
 
 
@@ -54,8 +64,9 @@ def compared(summary: Summary, out: Path, as_json: bool) -> None:
     """The answer of a comparison: its table, its headline, the command that comes next."""
     from steelyard import report
 
+    promise = [f"In use: {summary.promise}"] if summary.promise else []
     following = [f"Next: {line}" for line in summary.following[:1]]
-    answer(report.terminal_table(summary), out, as_json, [summary.headline, *following])
+    answer(report.terminal_table(summary), out, as_json, [summary.headline, *promise, *following])
 
 
 def answer(found: Table, out: Path, as_json: bool, lines: Sequence[str] = ()) -> None:
@@ -68,6 +79,12 @@ def answer(found: Table, out: Path, as_json: bool, lines: Sequence[str] = ()) ->
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"The page: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def notes(said: Sequence[str]) -> None:
+    """What is to be known of the samples behind an answer."""
+    for note in said:
+        Console().print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def chosen(summary: TuningSummary, out: Path, as_json: bool) -> None:
@@ -103,12 +120,37 @@ def beside(rows: Sequence[dict[str, Any]]) -> None:
         typer.echo(f"{len(rows) - len(run)} more figures of the paper are of methods that were not run.")
 
 
+def kept(store: Store, as_json: bool) -> None:
+    """The figures of the only method of ``store`` on the samples that were held out for the answer."""
+    part, name = ("test" if "test" in store.study.parts else "val"), str(store.study.methods[0])
+    rows = [row for row in store.results() if (row["split"], row["method"]) == (part, name)]
+    if part == "val":
+        said = (
+            "the figures are of the validation samples, which chose the threshold" if rows else "no figures"
+        )
+        typer.echo(f"steelyard: nothing is tested: {said}; `steelyard evaluate` judges new samples", err=True)
+    figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
+
+
 def figures(found: dict[str, float], as_json: bool) -> None:
     """One number for each measure."""
+    from steelyard import report
+
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(report.as_json(found))
     else:
         table("", ("measure", "value"), [(name, f"{value:.4f}") for name, value in found.items()])
+
+
+def confirmed(found: Sequence[Confirmed], as_json: bool) -> None:
+    """The figures of models on new samples."""
+    from steelyard import report
+
+    if as_json:
+        each = [one.as_dict() for one in found]
+        typer.echo(report.as_json(each[0] if len(each) == 1 else each))
+    else:
+        Console().print(report.confirmed_table(found))
 
 
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -28,7 +28,7 @@ _PARTS: dict[str, tuple[str | None, type[Frozen]]] = {
 _LISTS = ("classes", "critical", "keep", "methods", "milestones")
 _NAMES = ("classes", "critical", "keep")  # as the data has them
 _EPOCHS = get_args(Recipe.model_fields["keep"].annotation)  # that --keep may name; else it names columns
-_NO_OPTIONS = ("data", "training", "source", "tested", "added")
+_NO_OPTIONS = ("data", "training", "source", "tested", "added", "confirms")
 
 
 def study_options(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

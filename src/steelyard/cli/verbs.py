@@ -32,6 +32,9 @@ Out = Annotated[
 Workers = Annotated[int, typer.Option("--workers", help="trainings at the same time")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="leave unreadable images out, and say how many")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
 
 
@@ -66,6 +69,7 @@ def compare(
     """
     from steelyard.studies.compare import completed
 
+    answers.require_test(asked)
     answers.reported(answers.trained(completed(asked), out, workers, device, quiet), as_json)
 
 
@@ -88,60 +92,7 @@ def train(
     store = answers.trained(asked, out, 1, device, quiet)
     for failed in (stored.failure for stored in store.runs() if stored.failure):
         raise NotFiniteError(failed)
-    name = str(store.study.methods[0])
-    rows = [row for row in store.results() if (row["split"], row["method"]) == ("test", name)]
-    answers.figures({row["metric"]: float(row["value"]) for row in rows}, as_json)
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="folder of `steelyard train`, or of one run of a comparison")],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="samples to predict; labels are not needed")],
-    out: Annotated[Path, typer.Option("--out", help="CSV file to write")] = Path("predictions.csv"),
-    critical: Annotated[
-        str | None, typer.Option("--critical", help="classes that must not be missed")
-    ] = None,
-    at_tpr: Annotated[
-        float | None, typer.Option("--at-tpr", help="sensitivity asked for, on validation")
-    ] = None,
-    uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="also by Monte-Carlo dropout; the model needs dropout")
-    ] = False,
-    device: Device = "auto",
-) -> None:
-    """Write the probability of every class for each sample of DATA.
-
-    With critical classes also the decision at the threshold that reaches the sensitivity on validation.
-    """
-    from steelyard.studies.predict import write_predictions
-    from steelyard.words import names
-
-    count = write_predictions(
-        model,
-        data,
-        out,
-        critical=names(critical or ""),
-        at_tpr=at_tpr,
-        uncertainty=uncertainty,
-        device=device,
-    )
-    typer.echo(f"{count} samples predicted: {out}")
-
-
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="folder of `steelyard train`, or of one run of a comparison")],
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="labelled samples, in the form of the training data")
-    ],
-    target: Annotated[str | None, typer.Option("--target", help="column that holds the class")] = None,
-    device: Device = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Measure a trained model on labelled DATA that it has not seen."""
-    from steelyard.studies.predict import evaluate_on
-
-    answers.figures(evaluate_on(model, data, target=target, device=device), as_json)
+    answers.kept(store, as_json)
 
 
 @app.command("report")
@@ -153,17 +104,21 @@ def make_report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the page of a finished comparison again from its files; trains nothing.
+    """Make the page of a comparison again from its files; trains nothing.
 
-    With several comparisons, of the same methods on different data sets, also a page that ranks the methods
-    over all of them.
+    Of a comparison that is not at its end it shows the runs that are finished. With several comparisons, of
+    the same methods on different data sets, also a page that ranks the methods over all of them.
     """
     from steelyard import report
+    from steelyard.studies.evaluate import evaluate
     from steelyard.studies.store import Store
 
     if len(folders) == 1 and (folders[0] / "tuning.json").exists():
         return answers.chosen(report.write_tuning(folders[0]), folders[0], as_json)
     stores = [Store(folder) for folder in folders]
+    for store in stores:
+        if store.missing() and store.runs():
+            store.write_results(evaluate(store))
     if len(stores) > 1:
         folder = out or Path("steelyard-ranks")
         table = report.ranks_table(report.write_ranks(stores, folder))
@@ -179,15 +134,22 @@ def audit(
     method: Annotated[
         str | None, typer.Option("--method", help="whose runs to look at (default: the baseline)")
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="rank by margin, loss or weight in training")] = "margin",
+    by: Annotated[
+        str, typer.Option("--by", help="rank by probability, or by margin, loss or weight in training")
+    ] = "probability",
     per_class: Annotated[
-        bool, typer.Option("--per-class", help="compare every sample with those of its own class")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--per-class/--no-per-class",
+            help="make classes comparable (default: where one has over twice the samples of another)",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="samples that the page shows")] = 48,
 ) -> None:
     """Rank the training samples of a comparison by how likely their labels are wrong; trains nothing.
 
-    Writes audit.csv, which cleanlab can read, and the page audit.html into DIR.
+    Classes that the models have not learned are not judged. The comparison need not be at its end. Writes
+    audit.csv, which cleanlab can read, and the page audit.html into DIR.
     """
     from steelyard import report
     from steelyard.studies.samples import keep_samples, keep_values
@@ -241,6 +203,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     from steelyard.cli.progress import TrialWatcher
     from steelyard.studies import tune as tuning
 
+    if then_compare:
+        answers.require_test(asked)
     if staged and trials is not None:
         raise InputError("--staged tries all points of its grids; leave --trials out.")
     also = search or ("none" if staged else "lr")

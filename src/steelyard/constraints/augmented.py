@@ -60,6 +60,8 @@ class AUCConstraint(AugmentedLagrangian):
     tensor([0., 0., 1.])
     """
 
+    violation_is = "mean hinge over pairs"
+
     def __init__(  # noqa: PLR0913 - each is a setting of the method
         self,
         num_samples: int,
@@ -103,7 +105,7 @@ class AUCConstraint(AugmentedLagrangian):
         return penalty, share * hinge.detach().sum()
 
     @torch.no_grad()
-    def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None) -> None:
+    def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:
         """Let the multipliers of the batch grow by what the penalty saw, and keep the batch's scores."""
         score, label, batch = self._rows(logits, target, checked_index(logits, target, index))
         hinge, _, share = self._hinges(score, label)

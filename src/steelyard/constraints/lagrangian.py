@@ -5,22 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from steelyard import _checks as check
 from steelyard import _ranks
 from steelyard.functional import critical_scores
+from steelyard.hooks import ObjectivePart
+from steelyard.records import LoggedValue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class AugmentedLagrangian(nn.Module):
+class AugmentedLagrangian(ObjectivePart):
     """A constraint on the scores of critical samples against those of the rest; its forms derive from it.
 
     A form gives the penalty and keeps the multipliers. This part keeps ``mu``, which grows by ``rho`` up to
     ``mu_max`` where the validation score fell, and the pool of the ``memory`` scores seen last.
     """
+
+    violation_is: str  # what a form calls its violation, in the words of a title
 
     critical: Tensor
     multiplier: Tensor  # of whatever shape the form gives it
@@ -41,7 +45,7 @@ class AugmentedLagrangian(nn.Module):
         self.register_buffer("last_score", torch.tensor(-torch.inf))
         self.register_buffer(
             "violations", torch.zeros(2)
-        )  # their sum since the last figures, and of how many steps
+        )  # their sum since values were logged last, and of how many steps
         self.register_buffer("pool_score", torch.zeros(memory))
         self.register_buffer("pool_label", torch.full((memory, 2), -1))  # positive, index; -1: empty
         self.register_buffer("pool_next", torch.tensor(0))
@@ -58,13 +62,18 @@ class AugmentedLagrangian(nn.Module):
         self.mu.mul_(factor).clamp_(max=self.mu_max)
         self.last_score.fill_(score)
 
-    def figures(self) -> dict[str, float]:
-        """``mu``, the mean multiplier above 0 and the mean violation since the last call, for the history."""
+    def values_to_log(self) -> dict[str, LoggedValue]:
+        """The mean violation since the last call, the mean multiplier above 0, and ``mu``."""
         total, steps = self.violations.unbind()
-        multiplier = self.multiplier.sum() / self.multiplier.count_nonzero().clamp_min(1)
-        values = torch.stack([self.mu, multiplier, total / steps.clamp_min(1)]).tolist()
+        mean = self.multiplier.sum() / self.multiplier.count_nonzero().clamp_min(1)
+        violation, multiplier, mu = torch.stack([total / steps.clamp_min(1), mean, self.mu]).tolist()
         self.violations.zero_()
-        return dict(zip(("mu", "multiplier", "violation"), values, strict=True))
+        what = f"Violation of the constraint on training samples: {self.violation_is}"
+        return {
+            "violation": LoggedValue(violation, what),
+            "multiplier": LoggedValue(multiplier, "Mean multiplier (lambda) of the samples that have one"),
+            "mu": LoggedValue(mu, "Coefficient of the quadratic penalty (mu)"),
+        }
 
     def _rows(self, logits: Tensor, target: Tensor, index: Tensor) -> tuple[Tensor, Tensor, int]:
         """Scores (M,) and labels (M, 2), positive and index, of the joint batch, then of the pool.

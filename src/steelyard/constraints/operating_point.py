@@ -60,6 +60,8 @@ class FalseAlarmConstraint(AugmentedLagrangian):
     tensor(0.1500)
     """
 
+    violation_is = "false alarms above the demand"
+
     def __init__(  # noqa: PLR0913 - each is a setting of the method
         self,
         critical: Sequence[int] = (1,),

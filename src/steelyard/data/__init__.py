@@ -7,6 +7,7 @@ from steelyard.data.colour import COLOURS, shades_of_grey
 from steelyard.data.dataset import Dataset, Table
 from steelyard.data.download import SOURCES, fetch
 from steelyard.data.encoding import Encoding, ImageEncoding, TableEncoding, fit_encoding, unscaled
+from steelyard.data.hashes import content_hashes
 from steelyard.data.images import ImageFiles
 from steelyard.data.imbalance import IMBALANCES, imbalance
 from steelyard.data.pairs import Pairs, read_pairs
@@ -29,6 +30,7 @@ __all__ = [
     "Table",
     "TableEncoding",
     "augmentation",
+    "content_hashes",
     "crop",
     "data_root",
     "fetch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,6 +150,9 @@ def _classes(
     if names is None:
         return numbers, found
     known = tuple(str(name) for name in names)
+    if len(set(known)) < len(known):
+        twice = ", ".join(name for name, times in Counter(known).items() if times > 1)
+        raise InputError(f"{path}: expected each class to have a name of its own, got {twice} twice.")
     if y.dtype.kind in "US":
         for name in found:
             one_of(f"class in y of {path}:", name, known)

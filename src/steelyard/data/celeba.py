@@ -63,7 +63,7 @@ def read_celeba(
 
 def _attributes(path: Path) -> tuple[list[str], tuple[str, ...], NDArray[np.int64]]:
     """File names (N,), names of the attributes (L,) and (N, L) of 0 and 1."""
-    number, header, *lines = [*path.read_text(encoding="utf-8").split("\n"), "", ""]
+    number, header, *lines = [*_text(path).split("\n"), "", ""]
     lines = [line for line in lines if line.strip()]
     if not lines or number.strip() != str(len(lines)):
         raise InputError(
@@ -83,14 +83,26 @@ def _attributes(path: Path) -> tuple[list[str], tuple[str, ...], NDArray[np.int6
         target[row] = [value == "1" for value in values]
     if len(set(names)) < len(names):
         raise InputError(f"{path}: expected each image once, got some of them twice.")
+    astray = next((name for name in names if name.startswith("/") or ".." in name.split("/")), None)
+    if astray is not None:
+        raise InputError(f"{path}: expected names of files in the folder, got {astray!r}.")
     return names, classes, target
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: expected a file with a list, got a folder, a pipe or a device.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected text in UTF-8, got other bytes at {error.start}.") from None
 
 
 def _parts(path: Path, names: list[str]) -> dict[str, str]:
     """The part of each image by its file name; empty where there is no list."""
     if not path.exists():
         return {}
-    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [line.split() for line in _text(path).splitlines() if line.strip()]
     numbers = {str(number): part for number, part in enumerate(PARTS)}
     wrong = next((row for row in rows if len(row) != 2 or row[1] not in numbers), None)
     if wrong is not None:

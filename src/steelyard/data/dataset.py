@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -40,8 +39,10 @@ class Table:
 
     def take(self, rows: Rows) -> Table:
         """The table of ``rows`` alone."""
-        categorical = self.categorical[rows] if self.categorical_names else self.categorical
-        return replace(self, numeric=self.numeric[rows], categorical=categorical)
+        numeric = self.numeric[rows]
+        if self.categorical_names:
+            return replace(self, numeric=numeric, categorical=self.categorical[rows])
+        return replace(self, numeric=numeric, categorical=np.empty((len(numeric), 0), dtype=object))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +87,6 @@ class Dataset:
             )
         if self.multilabel:
             self._check_label_columns()
-        else:
-            self._check_names()
 
     def __len__(self) -> int:
         return len(self.target)
@@ -155,13 +154,6 @@ class Dataset:
         if not torch.isin(self.target, torch.tensor([0, 1])).all():
             raise InputError(f"{self.name}: expected labels of 0 and 1, got other values.")
 
-    def _check_names(self) -> None:
-        if len(set(self.classes)) < len(self.classes):
-            twice = [name for name, times in Counter(self.classes).items() if times > 1]
-            raise InputError(
-                f"{self.name}: expected each class to have a name of its own, got {', '.join(twice)} twice."
-            )
-
     def check_classes(self) -> None:
         """Require what training needs: two classes, each in every part that the source gives.
 
@@ -174,8 +166,7 @@ class Dataset:
         if present.sum() < 2:
             only = [name for name, here in zip(self.classes, present, strict=True) if here]
             raise InputError(
-                f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}"
-                f"{''.join(f'; {note}' for note in self.notes)}."
+                f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}."
             )
         train, val, test = (
             self.counts(np.flatnonzero(np.isin(self.part, names))) > 0

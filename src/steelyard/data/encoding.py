@@ -47,6 +47,11 @@ class Encoding(ABC):
         """How to read other data so that it means what the training data meant."""
         return Schema(self.classes)
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(H, W) that images of a folder have to be brought to; None where the model takes no flat images."""
+        return None
+
     @abstractmethod
     def check(self, dataset: Dataset) -> None:
         """Require that ``dataset`` has the form of the training data.
@@ -127,6 +132,11 @@ class ImageEncoding(Encoding):
         """(C, H, W), of volumes (C, D, H, W)."""
         return (len(self.mean), *self.size)
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(H, W), of volumes None."""
+        return (self.size[0], self.size[1]) if len(self.size) == 2 else None
+
     def check(self, dataset: Dataset) -> None:
         """Require images of the channels and size of the training data."""
         self._images(dataset)
@@ -139,6 +149,8 @@ class ImageEncoding(Encoding):
         x = dataset.x
         if isinstance(x, Table):
             raise InputError(f"{dataset.name}: expected images, as in training, got a table.")
+        if len(self.size) == 2 and len(self.mean) == 3 and x.shape[1] == 1:  # grey is equal parts of colours
+            x = replace(x, channels=3) if isinstance(x, ImageFiles) else x.expand(-1, 3, -1, -1)
         if tuple(x.shape[1:]) != self.shape:
             raise InputError(
                 f"{dataset.name}: expected images of (channels, ..., height, width) {self.shape}, as in "

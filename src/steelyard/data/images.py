@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from steelyard._checks import InputError
 
@@ -145,17 +145,23 @@ def decode(
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image at ``path``; whatever goes wrong with it is an error that names the file."""
-    if path.exists() and not path.is_file():  # a pipe would wait, a device never end
-        raise InputError(f"cannot read the image {path}: it is no regular file.")
     try:  # what a decoder raises on foreign bytes is its own affair: any error means "unreadable"
         # From a path Pillow would map some files into memory, and scramble turned TIFFs by that.
-        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with _regular(path).open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             yield image
     except Exception as error:  # noqa: BLE001
-        reason = " ".join(str(error).split()) or type(error).__name__
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "no format of images" if unknown else " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"cannot read the image {path} ({reason}); mend or remove it, or give --skip-unreadable."
         ) from None
+
+
+def _regular(path: Path) -> Path:
+    """``path``, if it is no pipe, which would wait, and no device, which might never end."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    return path
 
 
 @contextmanager

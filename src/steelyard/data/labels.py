@@ -22,14 +22,14 @@ PART_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _TRUTH = {"true": 1.0, "false": 0.0}
-_LARGEST = 10**15  # of class numbers given as floats, which hold whole numbers up to 9e15
+_LARGEST = 2**53  # up to which a float tells whole numbers apart
 
 
 def class_numbers(values: Values, where: str) -> tuple[Rows, tuple[str, ...]]:
     """Class number (N,) of each of ``values`` and the names of the classes, sorted.
 
     Raises:
-        InputError: if a value is missing, or a number with a fraction or too large to be told from others.
+        InputError: if a value is missing, or a number with a fraction.
 
     >>> class_numbers(np.array([7.0, 3.0, 7.0]), "y")
     (array([1, 0, 1]), ('3', '7'))
@@ -37,16 +37,11 @@ def class_numbers(values: Values, where: str) -> tuple[Rows, tuple[str, ...]]:
     _require(values, where, "class")
     if values.dtype.kind == "f":
         numbers = values.astype(np.float64)
-        odd = numbers[numbers != np.round(numbers)]
+        odd = numbers[(numbers != np.round(numbers)) | (np.abs(numbers) > _LARGEST)]
         if len(odd):
             raise InputError(
                 f"{where}: expected classes (whole numbers or texts), got {odd[0]:g}; "
                 "turn a measured quantity into classes first."
-            )
-        if np.abs(numbers).max() > _LARGEST:
-            raise InputError(
-                f"{where}: expected classes (whole numbers of at most 15 digits, or texts), "
-                f"got {numbers[np.abs(numbers).argmax()]:g}; correct or remove it."
             )
         values = numbers.astype(np.int64)
     elif values.dtype == object:
@@ -93,6 +88,8 @@ def numbers_of_texts(values: Values) -> Values:
     >>> numbers_of_texts(np.array(["3", "10"])), numbers_of_texts(np.array(["03", "10"]))
     (array([ 3., 10.]), array(['03', '10'], dtype='<U2'))
     """
+    if values.dtype.kind not in "OU":
+        return values
     different = set(values.tolist()) - {None}
     if different and all(text.lower() in _TRUTH for text in different):
         return np.array([None if v is None else v.lower() == "true" for v in values.tolist()], dtype=object)

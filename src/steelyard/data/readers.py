@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steelyard._checks import InputError
 from steelyard.data import tables
@@ -13,6 +13,7 @@ from steelyard.data.arrays import read_arrays
 from steelyard.data.builtin import BUILTIN, data_root
 from steelyard.data.celeba import ATTRIBUTES, read_celeba
 from steelyard.data.folders import read_folder
+from steelyard.data.lists import read_list
 from steelyard.data.tables import read_table
 
 if TYPE_CHECKING:
@@ -41,18 +42,20 @@ def read(  # noqa: PLR0913 - each is an option of the commands
 ) -> Dataset:
     """The data set at ``source``: a built-in name, a folder of images, a table or an ``.npz``.
 
-    Folders hold one folder of images per class, or are laid out as CelebA is.
+    Folders hold one folder of images per class, or are laid out as CelebA is. A table that has a column with
+    paths of images, relative to the table, stands for these images.
 
     Args:
         source: what to read; ``./digits`` is a folder, ``digits`` the built-in name.
-        target: column of the class; for tables, which need it.
+        target: column of the class; for tables, which need it. Of a list of images also the columns of its
+            labels, separated by commas; without it all columns are labels of 0 and 1.
         group: column (of the table, or of the metadata of a folder) or array whose equal values mark samples
             that belong on one side of every split.
         metadata: table that names the images of a folder; default ``metadata.csv`` or ``metadata.parquet``
             in or beside it.
-        image_size: size, or (height, width), that the images of a folder are brought to.
-        skip_unreadable: leave out images that cannot be read, and say so, instead of refusing the folder.
-        memory_limit: bytes; a folder of images that takes more is decoded batch by batch.
+        image_size: size, or (height, width), that the images of a folder or a list are brought to.
+        skip_unreadable: leave out images that cannot be read, and say so, instead of refusing all.
+        memory_limit: bytes; images of a folder or a list that take more are decoded batch by batch.
         labelled: False reads data to predict: no classes are expected, no column is dropped, targets are -1.
         schema: of a trained model; columns and classes are read as its training read them, and one class
             is enough.
@@ -117,25 +120,38 @@ def _read(  # noqa: PLR0913 - see read
         _only_for_others(source, encoding=encoding)
     if path.suffix.lower() not in tables.SUFFIXES:
         _only_for_others(source, keep=keep or None)
+    how: dict[str, Any] = {
+        "image_size": image_size,
+        "skip_unreadable": skip_unreadable,
+        "memory_limit": memory_limit,
+    }
     if source in BUILTIN:
         _only_for_others(source, target=target, group=group, metadata=metadata, image_size=image_size)
         return BUILTIN[source](data_root())
     if labelled and (path / ATTRIBUTES).exists():
         _only_for_others(f"{path} (laid out as CelebA)", target=target, group=group, metadata=metadata)
-        return read_celeba(
-            path, image_size=image_size, skip_unreadable=skip_unreadable, memory_limit=memory_limit
-        )
+        return read_celeba(path, **how)
     if path.is_dir():
         _only_for_others(f"{path} (classes are its folders)", target=target)
-        return read_folder(
-            path,
-            group=group,
-            metadata=None if metadata is None else Path(metadata).expanduser(),
-            image_size=image_size,
-            skip_unreadable=skip_unreadable,
-            memory_limit=memory_limit,
-            with_labels=labelled,
-        )
+        beside = None if metadata is None else Path(metadata).expanduser()
+        return read_folder(path, group=group, metadata=beside, with_labels=labelled, **how)
+    _check_file(source, path)
+    _only_for_others(str(path), metadata=metadata)
+    if path.suffix.lower() == ".npz":
+        _only_for_others(f"{path} (its classes are the array y)", target=target, image_size=image_size)
+        return read_arrays(path, group=group, labelled=labelled)
+    listed = read_list(path, target=target, group=group, labelled=labelled, encoding=encoding, **how)
+    if listed is not None:
+        _only_for_others(f"{path} (it names images)", keep=keep or None)
+        return listed
+    _only_for_others(f"{path} (it names no images)", image_size=image_size)
+    return read_table(
+        path, target=target, group=group, labelled=labelled, schema=schema, encoding=encoding, keep=keep
+    )
+
+
+def _check_file(source: str, path: Path) -> None:
+    """Require a regular file of a known type."""
     if not path.exists():
         raise InputError(
             f"{source}: no such file or folder, and no built-in name (these are {', '.join(BUILTIN)})."
@@ -147,13 +163,6 @@ def _read(  # noqa: PLR0913 - see read
             f"{path}: expected a folder of class folders or a file of type {', '.join(_FILES)}, "
             f"got {path.suffix or 'a file without a suffix'}."
         )
-    _only_for_others(str(path), metadata=metadata, image_size=image_size)
-    if path.suffix.lower() == ".npz":
-        _only_for_others(f"{path} (its classes are the array y)", target=target)
-        return read_arrays(path, group=group, labelled=labelled)
-    return read_table(
-        path, target=target, group=group, labelled=labelled, schema=schema, encoding=encoding, keep=keep
-    )
 
 
 def _only_for_others(source: str, **options: object) -> None:

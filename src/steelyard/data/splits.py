@@ -55,7 +55,7 @@ def split(
         fold: which of ``folds``, 0 to ``folds - 1``, is the test part.
         folds: how many test parts to divide into; default is one test part of ``test_fraction``.
         val_fraction: share of the samples left for training; 0 makes no validation part.
-        test_fraction: share of all samples.
+        test_fraction: share of all samples; 0 draws no test part.
         imbalance: takes the rows that are not test (nor the source's own validation part), returns those
             to keep; validation is drawn from what it leaves.
 
@@ -98,7 +98,7 @@ def _test_and_rest(
     if folds is None:
         if fold != 0:
             raise InputError(f"fold {fold} needs folds, the number of them.")
-        if len(test):
+        if len(test) or test_fraction == 0:
             return test, pool
         between("test_fraction", test_fraction, 0.01, 0.9)
         shares = [_Share(1 - test_fraction, least=rest), _Share(test_fraction)]

@@ -102,13 +102,13 @@ def read_table(
     )
 
 
-def read_columns(path: Path) -> dict[str, Values]:
+def read_columns(path: Path, encoding: str | None = None) -> dict[str, Values]:
     """The columns at ``path`` by name, as labels of something: texts as they stand, numbers as numbers.
 
     Raises:
         InputError: if the file cannot be read, has no rows, or has a column of a type that is no feature.
     """
-    raw = _raw_table(path)
+    raw = _raw_table(path, encoding)
     return {
         name: raw_values(column, f"{path}, column {name}")
         for name, column in zip(raw.names, raw.columns, strict=True)

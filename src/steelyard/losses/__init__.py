@@ -35,6 +35,7 @@ from steelyard.losses.margin import AdditiveMargin, ArcFace, LargeMargin, Sphere
 from steelyard.losses.probability import GeneralisedCrossEntropy, Sparsemax, SquaredError
 from steelyard.losses.scales import SingleScale, TwoScale, TwoScaleFixed, TwoScaleSeparation
 from steelyard.losses.uncertain import LiteralSampleMargin, SampleUncertaintyMargin, UncertaintyMargin
+from steelyard.losses.wrapper import LossWrapper
 
 __all__ = [
     "LDAM",
@@ -62,6 +63,7 @@ __all__ = [
     "LiteralSampleMargin",
     "LogitAdjusted",
     "Loss",
+    "LossWrapper",
     "MiniBatchAUC",
     "PerImage",
     "RangeLoss",

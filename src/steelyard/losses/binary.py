@@ -159,9 +159,7 @@ class BalancedBinaryCrossEntropy(_CountedLabels):
         self, class_counts: Counts, absent_counts: Counts, beta: float = 0.999, reduction: Reduction = "none"
     ) -> None:
         super().__init__(class_counts, absent_counts, reduction)
-        if not 0 <= beta < 1:
-            raise check.InputError(f"beta must lie in [0, 1), got {beta!r}.")
-        self.beta = beta
+        self.beta = check.below_one("beta", beta)
 
     def per_label(self, logits: Tensor, target: Tensor) -> Tensor:
         """As in :class:`BinaryCrossEntropy`, before the sum."""
@@ -198,7 +196,10 @@ class BinaryMargin(_CountedLabels):
     ) -> None:
         super().__init__(class_counts, absent_counts, reduction)
         labels = self.side_counts.shape[1]
-        each = torch.as_tensor(margin, dtype=torch.float32)
+        try:
+            each = torch.as_tensor(margin, dtype=torch.float32)
+        except (TypeError, ValueError):  # no numbers: refused below
+            each = torch.tensor(torch.nan)
         if each.shape not in ((), (labels,)) or not bool(((each >= 0) & each.isfinite()).all()):
             raise check.InputError(
                 f"margin must be a finite number of at least 0, or {labels} of them, one per label, "

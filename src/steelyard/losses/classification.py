@@ -81,11 +81,7 @@ class EffectiveNumber(WeightedCrossEntropy):
         self, class_counts: Sequence[int] | Tensor, beta: float = 0.999, reduction: Reduction = "none"
     ) -> None:
         super().__init__(class_counts, reduction)
-        if not 0 <= beta < 1:
-            raise check.InputError(
-                f"beta must lie in [0, 1), got {beta!r}; the limit 1 is BalancedCrossEntropy."
-            )
-        self.beta = beta
+        self.beta = check.below_one("beta", beta, "; the limit 1 is BalancedCrossEntropy")
 
     def class_weight(self, logits: Tensor) -> Tensor:
         """(C,) weights inversely proportional to the effective numbers of samples."""

@@ -185,9 +185,7 @@ class BalancedBCE(CriticalCrossEntropy):
         reduction: Reduction = "none",
     ) -> None:
         super().__init__(critical, reduction)
-        if not 0 <= beta < 1:
-            raise check.InputError(f"beta must lie in [0, 1), got {beta!r}.")
-        self.beta = beta
+        self.beta = check.below_one("beta", beta)
         self.register_buffer("side_counts", _side_counts(class_counts, self.critical))
 
     def of_score(self, score: Tensor, positive: Tensor) -> Tensor:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-
 from steelyard import _checks as check
+from steelyard.functional.gradients import per_sample
+from steelyard.losses.wrapper import LossWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch import Tensor
 
-class PerImage(nn.Module):
+    from steelyard.losses.loss import Reduction
+
+
+class PerImage(LossWrapper):
     """A loss of classes (N, C), made one of images: each image's loss is the mean over its pixels.
 
     Takes logits (N, C, ...) and target (N, ...), usually (N, C, H, W) and (N, H, W), and gives (N,).
 
     Args:
-        loss: any callable ``((M, C), (M,)) -> (M,)``.
+        loss: any callable ``((M, C), (M,)) -> (M,)``. One that remembers samples knows a pixel by its image.
+        reduction: as in :class:`steelyard.losses.Loss`.
 
     >>> import torch
     >>> from steelyard.losses import CrossEntropy
@@ -26,15 +31,15 @@ class PerImage(nn.Module):
     tensor([1.0986, 1.0986])
     """
 
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.loss = loss
-        self.separable = getattr(loss, "separable", True)
-        self.reduction = getattr(loss, "reduction", "none")  # other than "none" is for Objective to refuse
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], reduction: Reduction = "none") -> None:
+        super().__init__(loss, reduction)
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+    def check_input(self, logits: Tensor, target: Tensor) -> None:
+        """Left to :func:`as_rows` and to the loss of pixels."""
+
+    def losses_of(self, logits: Tensor, target: Tensor, index: Tensor | None) -> Tensor:
         """(N,) losses of the images."""
-        value: Tensor = self.loss(*as_rows(logits, target))
+        value = per_sample(self.base_of(index_of_rows(index, target)), *as_rows(logits, target))
         return value.unflatten(0, target.shape).flatten(1).mean(1) if target.ndim > 1 else value
 
 
@@ -56,3 +61,13 @@ def as_rows(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             f"got {tuple(logits.shape)} and {tuple(target.shape)}."
         )
     return logits.movedim(1, -1).flatten(0, -2), target.flatten()
+
+
+def index_of_rows(index: Tensor | None, target: Tensor) -> Tensor | None:
+    """The (M,) index of each pixel, in the order of :func:`as_rows`: the (N,) one of its image.
+
+    >>> import torch
+    >>> index_of_rows(torch.tensor([7, 9]), torch.zeros(2, 1, 3)).tolist()
+    [7, 7, 7, 9, 9, 9]
+    """
+    return index if index is None else index.repeat_interleave(target[:1].numel())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from steelyard import _checks as check
 from steelyard.functional import loss_and_logit_grad
+from steelyard.hooks import ObjectivePart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,16 +17,13 @@ if TYPE_CHECKING:
 Reduction = Literal["none", "mean", "sum"]
 
 
-class Loss(nn.Module):
+class Loss(ObjectivePart):
     """A loss of logits (N, C) and targets (N,); a subclass defines :meth:`per_sample`.
 
     Args:
         reduction: ``"none"`` gives the (N,) losses, ``"mean"`` their plain mean (of weighted losses too: it
             does not divide by the sum of the weights), ``"sum"`` their sum.
     """
-
-    separable = True
-    """Whether value i reads row i alone and so has a gradient of its own; pairwise losses say False."""
 
     multilabel = False
     """Whether a sample may have several labels: targets (N, L) of 0 and 1, as the logits."""
@@ -63,6 +61,20 @@ class Loss(nn.Module):
     def check_input(self, logits: Tensor, target: Tensor) -> None:
         """Refuse shapes and types that cannot be meant; looks at no value."""
         check.logits_and_target(logits, target)
+
+
+def require_per_sample(loss: object) -> None:
+    """Refuse a loss that says that it reduces.
+
+    Raises:
+        InputError: if its ``reduction`` is another than ``"none"``.
+    """
+    reduction = getattr(loss, "reduction", "none")
+    if reduction != "none":
+        raise check.InputError(
+            f"expected a loss of one value per sample, got reduction={reduction!r}; "
+            'build it with reduction="none", the objective reduces.'
+        )
 
 
 class CountedLoss(Loss):

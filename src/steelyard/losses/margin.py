@@ -13,14 +13,14 @@ from steelyard import _checks as check
 from steelyard.functional import additive_margin_psi, arcface_psi, large_margin_psi
 from steelyard.functional.gradients import per_sample
 from steelyard.functional.per_sample import at_least_float32
-from steelyard.losses.classification import CrossEntropy
-from steelyard.losses.loss import Loss, Reduction
 from steelyard.losses.scales import Normalised
 from steelyard.losses.sides import Classes, Labels
+from steelyard.losses.wrapper import LossWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from steelyard.losses.loss import Reduction
     from steelyard.losses.sides import Sides
 
 SCALE = 30.0  # by which cosines are multiplied, in the sources of both cosine margins
@@ -57,7 +57,7 @@ class Head(Protocol):
         """Values of the targets' logits at an angle of 0, less the bias; in the shape of ``target``."""
 
 
-class AngularMargin(Loss):
+class AngularMargin(LossWrapper):
     """A per-sample loss of logits whose target is held to a smaller cosine; a subclass says by which margin.
 
     The target's logit ``z_y = length cos + bias`` becomes ``z_y + strength length (psi(cos) - cos)``; all
@@ -95,12 +95,9 @@ class AngularMargin(Loss):
         scale: float = 1.0,
         reduction: Reduction = "none",
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(loss, reduction)
         self.form = FORMS[check.one_of("form of margin", form, FORMS)]
-        self.base = CrossEntropy() if loss is None else loss
         _check_base(self.base, self.form, form)
-        self.separable = getattr(self.base, "separable", True)
-        self.multilabel = getattr(self.base, "multilabel", False)
         self.full_strength = check.between("strength", strength, 0, 1)
         self.anneal = check.between("anneal", anneal, 0, 1)
         self.scale = check.positive("scale", scale)
@@ -117,9 +114,10 @@ class AngularMargin(Loss):
         """The margin of each sample, a number or in the shape of ``target``."""
         raise NotImplementedError(f"{type(self).__name__} must define margins(target).")
 
-    def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
+    def losses_of(self, logits: Tensor, target: Tensor, index: Tensor | None) -> Tensor:
         """The (N,) losses."""
-        return per_sample(self.base, self.with_margin(logits, target, self.margins(target)), target)
+        changed = self.with_margin(logits, target, self.margins(target))
+        return per_sample(self.base_of(index), changed, target)
 
     def with_margin(
         self,
@@ -148,38 +146,12 @@ class AngularMargin(Loss):
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Set the margin's strength; ``epoch`` counts from 0."""
-        self._grow(epoch, epochs)
-        self._told("start_epoch", epoch, epochs)
-
-    def outputs(self, logits: Tensor) -> Tensor:
-        """The logits to predict with: on the scale that the loss reads, without margin."""
-        hook = getattr(self.base, "outputs", None)
-        return self.scale * logits if hook is None else cast("Tensor", hook(self.scale * logits))
-
-    def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:
-        """Tell the loss of the changed logits."""
-        self._told("after_step", logits, target, index)
-
-    def after_validation(self, score: float) -> None:
-        """Tell the loss of the changed logits."""
-        self._told("after_validation", score)
-
-    def figures(self) -> dict[str, float]:
-        """What the loss of the changed logits tells."""
-        return self._told("figures") or {}
-
-    @property
-    def lr_factor(self) -> float:
-        """That of the loss of the changed logits."""
-        return float(getattr(self.base, "lr_factor", 1.0))
-
-    def _grow(self, epoch: int, epochs: int) -> None:
         grown = min(1.0, (epoch + 1) / max(1, round(self.anneal * epochs)))
         self.strength.fill_(grown * self.full_strength)
 
-    def _told(self, name: str, *what: Any) -> Any:
-        hook = getattr(self.base, name, None)
-        return None if hook is None else hook(*what)
+    def rescaled(self, logits: Tensor) -> Tensor:
+        """The logits on the scale that the loss reads, without margin."""
+        return self.scale * logits
 
 
 class FixedMargin(AngularMargin):
@@ -346,10 +318,6 @@ def _head_of(model: nn.Module | None, kind: str) -> Head:
 def _check_base(base: Callable[[Tensor, Tensor], Tensor], form: Form, name: str) -> None:
     if isinstance(base, AngularMargin):
         raise check.InputError("a margin over a margin has two; give it a loss that has none.")
-    if getattr(base, "reduction", "none") != "none":
-        raise check.InputError(
-            f'expected a loss of one value per sample, got {base!r}; build it with reduction="none".'
-        )
     if isinstance(base, Normalised) and form.head != "linear":
         raise check.InputError(
             f"{type(base).__name__} divides by the size of all weights, which the logits of {name} do not "

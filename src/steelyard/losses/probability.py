@@ -54,9 +54,7 @@ class GeneralisedCrossEntropy(Loss):
     def __init__(self, q: float = 0.7, least: float = 0.0, reduction: Reduction = "none") -> None:
         super().__init__(reduction)
         self.q = check.between("q", q, 0, 1)
-        if not 0 <= least < 1:
-            raise check.InputError(f"least must lie in [0, 1), got {least!r}; 0 truncates nothing.")
-        self.least = least
+        self.least = check.below_one("least", least, "; 0 truncates nothing")
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
         """The (N,) losses."""

@@ -12,11 +12,13 @@ from steelyard import _checks as check
 from steelyard.functional import is_sure, loss_and_logit_grad, weight_norm_product
 from steelyard.functional.gradients import per_sample
 from steelyard.functional.per_sample import at_least_float32
-from steelyard.losses.classification import CrossEntropy
-from steelyard.losses.loss import Loss, Reduction
+from steelyard.losses.wrapper import LossWrapper
+from steelyard.records import LoggedValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from steelyard.losses.loss import Reduction
 
 SEPARATION = 10.0  # the paper's R2 / R1 at the start
 _LAYERS = (
@@ -26,7 +28,15 @@ _LAYERS = (
 )  # fmt: skip
 
 
-class Scaled(Loss):
+TITLES = {
+    "scale_1": "Scale of the unsure samples (R1)",
+    "scale_2": "Scale of the sure samples (R2)",
+    "separation": "Separation of the scales",
+    "weight_norm": "Product of the weights' norms (R)",
+}
+
+
+class Scaled(LossWrapper):
     """A per-sample loss of the logits times a factor; a subclass says which by :meth:`factors`.
 
     Args:
@@ -47,8 +57,7 @@ class Scaled(Loss):
         lr_factor: float,
         reduction: Reduction,
     ) -> None:
-        super().__init__(reduction)
-        self.base = CrossEntropy() if loss is None else loss
+        super().__init__(loss, reduction)
         if isinstance(self.base, Scaled):
             raise check.InputError(
                 f"a {type(self).__name__} over a {type(self.base).__name__} has two sets of scales; "
@@ -59,34 +68,30 @@ class Scaled(Loss):
                 f"{type(self.base).__name__} reads the angles of the model's own logits, which must not be "
                 f"scaled before; give the margin the scales: its parameter loss."
             )
-        if getattr(self.base, "reduction", "none") != "none" or not getattr(self.base, "separable", True):
+        if not self.separable:
             raise check.InputError(
                 f"expected a loss whose value i reads sample i alone, since each sample has its own scale; "
                 f"got {type(self.base).__name__}."
             )
-        if hasattr(self.base, "start_epoch"):
-            raise check.InputError(
-                f"{type(self.base).__name__} learns from epoch to epoch, which a loss inside another is not "
-                "told of; take a loss that does not."
-            )
         self.eta = None if eta is None else check.positive("eta", eta)
         self.lr_factor = check.positive("lr_factor", lr_factor)
-        # Sure samples and all samples since the last figures(); nothing that a training would resume from.
+        # Sure samples and all samples since values were logged last; no training resumes from them.
         self.register_buffer("sure", torch.zeros((), dtype=torch.int64), persistent=False)
         self.seen = 0
         self.last_sure: Tensor | None = None  # (N,), which samples were sure when the loss was last called
 
     def scales(self) -> dict[str, Tensor]:
-        """The scales by name, scalars."""
+        """The scales by name, a key of ``TITLES``; scalars."""
         raise NotImplementedError(f"{type(self).__name__} must define scales().")
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """The scales of unsure and of sure samples, two scalars."""
         raise NotImplementedError(f"{type(self).__name__} must define factors().")
 
-    def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
+    def losses_of(self, logits: Tensor, target: Tensor, index: Tensor | None) -> Tensor:
         """The (N,) losses."""
-        return per_sample(self.base, self._factor(logits, target) * at_least_float32(logits), target)
+        scaled = self._factor(logits, target) * at_least_float32(logits)
+        return per_sample(self.base_of(index), scaled, target)
 
     def per_sample_and_grad(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """As of the base loss; the gradient is that of the logits before they are scaled."""
@@ -94,8 +99,8 @@ class Scaled(Loss):
         loss, grad = loss_and_logit_grad(self.base, factor * at_least_float32(logits), target)
         return loss, factor.detach() * grad
 
-    def outputs(self, logits: Tensor) -> Tensor:
-        """The logits to predict with, on the scale of unsure samples: no sample's class is known then."""
+    def rescaled(self, logits: Tensor) -> Tensor:
+        """The logits on the scale of unsure samples: of predictions no sample's class is known."""
         return self.factors()[0] * logits
 
     def after_step(self, logits: Tensor, target: Tensor, index: Tensor | None = None) -> None:  # noqa: ARG002 - a hook
@@ -105,15 +110,18 @@ class Scaled(Loss):
             self.seen += len(self.last_sure)
             self.last_sure = None
 
-    def figures(self) -> dict[str, float]:
-        """The scales, and the share of sure samples in the steps since the last call; a device sync."""
-        found = dict(self.scales())
-        if self.eta is not None:
-            found["well_classified"] = self.sure / torch.full_like(self.sure, self.seen)
-        values = torch.stack([one.detach().float() for one in found.values()]).tolist()
+    def values_to_log(self) -> dict[str, LoggedValue]:
+        """The share of sure samples in the steps since the last call, and the scales; a device sync."""
+        scales = self.scales()
+        share = self.sure / torch.full_like(self.sure, self.seen)
+        first, *rest = torch.stack([one.detach().float() for one in (share, *scales.values())]).tolist()
         self.sure.zero_()
         self.seen = 0
-        return dict(zip(found, values, strict=True))
+        logged = {name: LoggedValue(value, TITLES[name]) for name, value in zip(scales, rest, strict=True)}
+        if self.eta is None:
+            return logged
+        title = "Share of training samples that the loss reads as sure"
+        return {"well_classified": LoggedValue(first, title, "share"), **logged}
 
     def extra_repr(self) -> str:
         """The threshold."""
@@ -166,9 +174,9 @@ class Normalised(Scaled):
                 "TwoScaleSeparation, which does without."
             )
 
-    def outputs(self, logits: Tensor) -> Tensor:
+    def rescaled(self, logits: Tensor) -> Tensor:
         """``R1 z / R``."""
-        return super().outputs(logits) / self.weight_norm()
+        return super().rescaled(logits) / self.weight_norm()
 
     def _factor(self, logits: Tensor, target: Tensor) -> Tensor:
         return super()._factor(logits, target) / self.weight_norm()

@@ -14,7 +14,7 @@ from steelyard.functional import misclassification_probability
 from steelyard.functional.gradients import per_sample
 from steelyard.functional.uncertainty import MEASURES
 from steelyard.losses.margin import FORMS, SCALE, AngularMargin
-from steelyard.records import Batch
+from steelyard.records import Batch, LoggedValue
 from steelyard.uncertainty import require_dropout, stochastic_logits
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class UncertaintyMargin(AngularMargin):
         self.plain = check.between("plain", plain, 0, 1)
         self.register_buffer("class_margin", torch.full((self.sides.count,), float(self.form.none)))
         self.register_buffer("class_uncertainty", torch.full((self.sides.count,), torch.nan))
-        self.phase, self.epoch = "plain", 0
+        self.epoch, self.epochs, self.phase = 0, 0, "plain"
 
     def margins(self, target: Tensor) -> Tensor:
         """The margins of the targets' classes, (N,), or of the sides of their labels, (N, L)."""
@@ -121,20 +121,37 @@ class UncertaintyMargin(AngularMargin):
     def see_samples(self, logits: Tensor, target: Tensor, index: Tensor) -> None:
         """Look at the logits of some training samples, (passes, N, C) or of labels (passes, N, L, 2)."""
 
-    def figures(self) -> dict[str, float]:
-        """The uncertainty of each class or side by its number, NaN while plain, and what the loss tells."""
-        names = self.sides.names("uncertainty")
-        return dict(zip(names, self.class_uncertainty.tolist(), strict=True)) | super().figures()
+    def values_to_log(self) -> dict[str, LoggedValue]:
+        """The uncertainty of each class or side by its number, NaN while plain."""
+        values = zip(self.sides.names("uncertainty"), self.class_uncertainty.tolist(), strict=True)
+        return {name: LoggedValue(value, title="") for name, value in values}  # the page sets it beside sizes
 
     def extra_repr(self) -> str:
         """The largest margin."""
         return f"max_margin={self.max_margin}, passes={self.passes}"
 
-    def _grow(self, epoch: int, epochs: int) -> None:
-        first, last = round(self.plain * epochs), epochs - self._sample_epochs(epochs)
-        self.phase = "plain" if epoch < first else "classes" if epoch < last else "samples"
-        self.epoch = epoch
-        super()._grow(max(0, epoch - first), max(1, last - first))
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Choose the phase and set the margin's strength; ``epoch`` counts from 0."""
+        self._set_epoch(epoch, epochs)
+        first, last = self._phases(epochs)
+        super().start_epoch(max(0, epoch - first), max(1, last - first))
+
+    def get_extra_state(self) -> Tensor:
+        """The epoch and their number, kept on the host: the device would be waited for in every step."""
+        return torch.tensor([self.epoch, self.epochs], device="cpu")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """What :meth:`get_extra_state` gave."""
+        self._set_epoch(*state.tolist())
+
+    def _set_epoch(self, epoch: int, epochs: int) -> None:
+        self.epoch, self.epochs = epoch, epochs
+        first, last = self._phases(epochs)
+        self.phase = "plain" if not epochs or epoch < first else "classes" if epoch < last else "samples"
+
+    def _phases(self, epochs: int) -> tuple[int, int]:
+        """The first epoch with margins of classes, and the first with those of samples."""
+        return round(self.plain * epochs), epochs - self._sample_epochs(epochs)
 
     def _sample_epochs(self, epochs: int) -> int:  # noqa: ARG002 - a subclass has some
         return 0
@@ -204,29 +221,24 @@ class SampleUncertaintyMargin(UncertaintyMargin):
             "factor", torch.ones(check.whole("num_samples", num_samples, 1), *self.sides.each)
         )
 
-    def of_samples(self, index: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
-        """The loss of the samples of these rows of the training set."""
-        if index is None or self.phase != "samples":
-            return self
+    def remembers_samples(self, index: Tensor | None) -> bool:
+        """In the last epochs."""
+        return self.phase == "samples" or super().remembers_samples(index)
 
-        def loss(logits: Tensor, target: Tensor) -> Tensor:
-            self.check_input(logits, target)
-            factor = self.factor[index]
-            changed = self.with_margin(
-                logits, target, self.margins(target), lambda psi: self.factor_of(psi, factor)
-            )
-            return per_sample(self.base, changed, target)
-
-        return loss
-
-    def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The (N,) losses without the factors of samples, which have none in these epochs."""
-        if self.phase == "samples":
+    def losses_of(self, logits: Tensor, target: Tensor, index: Tensor | None) -> Tensor:
+        """The (N,) losses, in the last epochs with the factors of these samples."""
+        if self.phase != "samples":
+            return super().losses_of(logits, target, index)
+        if index is None:
             raise check.InputError(
                 "in its last epochs the margin is of single samples: expected index, their rows in the "
                 "training set, as in objective(logits, target, index)."
             )
-        return super().per_sample(logits, target)
+        factor = self.factor[index]
+        changed = self.with_margin(
+            logits, target, self.margins(target), lambda psi: self.factor_of(psi, factor)
+        )
+        return per_sample(self.base_of(index), changed, target)
 
     def factor_of(self, psi: Tensor, factor: Tensor) -> Tensor:
         """(N,) what psi is multiplied by, of what :meth:`see_samples` kept."""

@@ -1,4 +1,4 @@
-"""Plots of how far wrong decisions are from right ones, and of what methods tell of themselves by epoch."""
+"""Plots of how far wrong decisions are from right ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steelyard.metrics import close_enough_accuracy, top_k_accuracy
-from steelyard.report.curves import by_epoch
 from steelyard.report.figure import Look, Plot, axes, legend, listed, short, svg
 
 if TYPE_CHECKING:
@@ -25,19 +24,6 @@ MANY = 10  # classes from which on it matters how near a wrong decision was
 _LARGEST_K = 20
 _DISTANCES = np.linspace(0, 0.1, 21)
 _BINS = 40
-_CONSTRAINT = {
-    "violation": "Violation of the constraint on training samples: mean hinge over pairs",
-    "multiplier": "Mean multiplier (lambda) of the samples that have one",
-    "mu": "Coefficient of the quadratic penalty (mu)",
-}
-_SCALES = {
-    "train_accuracy": "Accuracy on training samples",
-    "well_classified": "Share of training samples that the loss reads as sure",
-    "scale_1": "Scale of the unsure samples (R1)",
-    "scale_2": "Scale of the sure samples (R2)",
-    "separation": "Separation of the scales",
-    "weight_norm": "Product of the weights' norms (R)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +64,6 @@ def plots(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
         ),
     ]
     return [_draw(curve, evidence, looks) for curve in every]
-
-
-def told(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
-    """By epoch, what constraints and losses with scales of their own tell of themselves."""
-    there = {column for runs in evidence.finished.values() for run in runs for column in run.history[-1]}
-    titles = _CONSTRAINT | (_SCALES if there & {"scale_1", "separation"} else {})
-    return [by_epoch(evidence, looks, column, title) for column, title in titles.items() if column in there]
 
 
 def _top_k(classes: int) -> _Curve:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,15 +122,45 @@ def training(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
     wanted = ("val_fpr_at_tpr", "val_auc", "val_balanced_accuracy", study.training.monitor)
     drawn = {"train_loss": "Loss on training samples", "val_loss": "Loss on validation samples"}
     drawn |= {column: f"{titles[column]} on validation samples" for column in wanted if column in titles}
-    return [by_epoch(evidence, looks, column, title) for column, title in drawn.items()]
+    return [by_epoch(evidence.finished, looks, column, title) for column, title in drawn.items()]
 
 
-def by_epoch(evidence: Evidence, looks: Mapping[str, Look], column: str, title: str) -> Plot:
-    """One column of the histories, averaged over runs."""
+def logged(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
+    """By epoch, what the parts of objectives logged, under the titles that the runs keep in their facts.
+
+    Accuracy on training samples comes first, to read the others by. A column to which two methods give
+    different titles is drawn twice.
+    """
+    methods: dict[tuple[str, str, str], dict[str, tuple[Scored, ...]]] = {}
+    for name, runs in evidence.finished.items():
+        for column, about in {k: v for run in runs for k, v in run.facts.get("logged", {}).items()}.items():
+            if about["title"]:
+                methods.setdefault((column, about["title"], about["unit"]), {})[name] = runs
+    if not methods:
+        return []
+    plots = [by_epoch(evidence.finished, looks, "train_accuracy", "Accuracy on training samples", "share")]
+    files: Counter[str] = Counter()
+    for (column, title, unit), finished in methods.items():
+        file = re.sub(r"\W+", "_", column)
+        files[file] += 1
+        name = file if files[file] == 1 else f"{file}_{files[file]}"
+        plots.append(by_epoch(finished, looks, column, title, unit, name))
+    return plots
+
+
+def by_epoch(
+    finished: Mapping[str, tuple[Scored, ...]],
+    looks: Mapping[str, Look],
+    column: str,
+    title: str,
+    unit: str = "",
+    plot: str = "",
+) -> Plot:
+    """One column of the histories, averaged over runs; ``plot`` is another name for it than the column's."""
     rows: list[tuple[Any, ...]] = []
     findings = []
     with axes(3.4) as (figure, ax):
-        for name, runs in evidence.finished.items():
+        for name, runs in finished.items():
             table = _by_run([[row.get(column, np.nan) for row in run.history] for run in runs])
             there = np.isfinite(table).any(axis=0)
             epoch, values = np.flatnonzero(there) + 1, table[:, there]
@@ -139,10 +171,10 @@ def by_epoch(evidence: Evidence, looks: Mapping[str, Look], column: str, title: 
             ax.plot(epoch, mean, color=look.colour, linestyle=look.dash, label=short(name),
                     marker=look.marker, markevery=max(1, len(epoch) // 8))  # fmt: skip
             share = column.startswith("val_") and mean.max() <= 1 and not column.endswith("loss")
-            most = 1.0 if share or column == "train_accuracy" else np.inf
+            most = 1.0 if share or unit == "share" else np.inf
             ax.fill_between(
                 epoch,
-                np.maximum(mean - sd, 0),
+                np.maximum(mean - sd, np.minimum(mean, 0)),
                 np.minimum(mean + sd, most),
                 color=look.colour,
                 alpha=0.15,
@@ -154,12 +186,12 @@ def by_epoch(evidence: Evidence, looks: Mapping[str, Look], column: str, title: 
                 ax.axvline(begins - 0.5, color=look.colour, linewidth=0.9, dashes=(2, 3))
             phase = f", its second phase begins with epoch {begins:.3g}" if begins else ""
             findings.append(f"{name} ends at {mean[-1]:.3g}{phase}")
-        ax.set_xlabel("Epoch")
+        ax.set(xlabel="Epoch", ylabel=unit)
         ax.locator_params(axis="x", integer=True)
         ax.margins(x=0.02)
         legend(ax, len(findings))
-        drawing = svg(figure, column)
-    return Plot(column, title, listed(findings), drawing, ("method", "epoch", "mean", "sd"), rows)
+        drawing = svg(figure, plot or column)
+    return Plot(plot or column, title, listed(findings), drawing, ("method", "epoch", "mean", "sd"), rows)
 
 
 def _second_phase(runs: Sequence[Scored]) -> float:

@@ -53,7 +53,8 @@ def following(evidence: Evidence) -> tuple[str, ...]:
     if evidence.chosen is None:
         return ()
     method, _, change = evidence.chosen.partition(" + ")
-    study = shlex.quote(str(evidence.store.folder / "study.yaml"))
+    trained = evidence.store.study.confirms or str(evidence.store.folder)
+    study = shlex.quote(f"{trained}/study.yaml")
     adjust = f" --adjust {change.replace(' ', '-')}" if change else ""
     return (
         f"steelyard train {study} --method {shlex.quote(method)} --test-fraction 0 --out steelyard-model",
@@ -80,8 +81,8 @@ def _decision(evidence: Evidence, name: str, rule: str, runs: Sequence[Scored]) 
         method=name,
         rule=rule,
         in_use=all(run.thresholds is not None and run.thresholds.in_use == rule for run in runs),
-        sensitivity=_counted(evidence, tpr, [run.test.index[run.positive] for run in runs]),
-        false_alarms=_counted(evidence, fpr, [run.test.index[~run.positive] for run in runs]),
+        sensitivity=counted(evidence, tpr, [run.test.index[run.positive] for run in runs]),
+        false_alarms=counted(evidence, fpr, [run.test.index[~run.positive] for run in runs]),
         groups_found=mean("group_sensitivity"),
         kept=sum(value >= study.at_tpr for value in promised),
         runs=len(runs),
@@ -90,7 +91,7 @@ def _decision(evidence: Evidence, name: str, rule: str, runs: Sequence[Scored]) 
     )
 
 
-def _counted(evidence: Evidence, value: float, rows: Sequence[NDArray[np.int64]]) -> Counted:
+def counted(evidence: Evidence, value: float, rows: Sequence[NDArray[np.int64]]) -> Counted:
     """``value``, the mean share over runs, with an interval that counts each sample or group once."""
     every = np.unique(np.concatenate(rows))
     n = len(every if evidence.group is None else np.unique(evidence.group[every]))

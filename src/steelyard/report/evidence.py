@@ -167,6 +167,11 @@ def read(store: Store) -> Evidence:
     Raises:
         InputError: if the comparison has written no results yet.
     """
+    if "test" not in store.study.parts:
+        raise InputError(
+            f"{store.folder} has no test samples (test_fraction 0), so there is nothing to report; use "
+            "`steelyard evaluate` on samples that are new."
+        )
     try:
         facts, figures = store.facts(), _figures(store)
     except FileNotFoundError as error:

@@ -80,6 +80,8 @@ def audit_page(store: Store, found: Audit, top: int, plot: Plot) -> str:
         found=found,
         top=top,
         weighted=found.ranking[0].weight is not None,
+        looks_like=[suspects.looks_like(found, one) for one in found.ranking[:top]],
+        by_class=suspects.by_class(found),
         strips=suspects.strips(found, top),
         pictures=pictures(store),
         pairs=suspects.pairs(found),

@@ -72,7 +72,7 @@ def _ensembles(evidence: Evidence) -> dict[str, dict[str, dict[tuple[int, int], 
     study = evidence.store.study
     found: dict[str, dict[str, dict[tuple[int, int], Predictions]]] = {"all": {}}
     for name, runs in evidence.finished.items():
-        for members in ensembles([run.stored for run in runs], study.ensemble):
+        for members in ensembles([run.stored for run in runs], study):
             key = members[0].run.seed, members[0].run.fold
             whole = averaged(members)
             found["all"].setdefault(name, {})[key] = whole

@@ -27,7 +27,7 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
         return {"classes": [tallies.class_counts(summary)]}
     found = {
         "answer": [differences(summary, looks), spread(evidence, summary, looks)],
-        "training": [*curves.training(evidence, looks), *confidence.told(evidence, looks)],
+        "training": [*curves.training(evidence, looks), *curves.logged(evidence, looks)],
         "weights": weights.plots(evidence, looks),
     }
     per_class = tallies.labels if evidence.multilabel else tallies.recall
@@ -41,7 +41,8 @@ def plots(evidence: Evidence, summary: Summary) -> dict[str, list[Plot]]:
             tallies.confusion(evidence, name, n) for n, name in enumerate(evidence.finished)
         ]
         found["calibration"] = [curves.calibration(evidence, looks), *confidence.plots(evidence, looks)]
-    if evidence.critical:
+    runs = [run for each in evidence.finished.values() for run in each]
+    if any(0 < run.positive.mean() < 1 for run in runs):  # else there is nothing to tell apart
         found["operating"] = [
             curves.roc(evidence, looks),
             curves.precision_recall(evidence, looks),

@@ -229,9 +229,10 @@ class Summary:
         return as_json(self)
 
 
-def as_json(record: DataclassInstance) -> str:
-    """``record`` in plain values; what is not known is null."""
-    return json.dumps(_plain(dataclasses.asdict(record)), indent=1, ensure_ascii=False, allow_nan=False)
+def as_json(found: DataclassInstance | dict[str, Any] | list[Any]) -> str:
+    """A record, or plain values, as text; what is not known is null."""
+    values = found if isinstance(found, dict | list) else dataclasses.asdict(found)
+    return json.dumps(_plain(values), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from steelyard.report import suspects
-from steelyard.report.measures import count, joined
+from steelyard.report.measures import count, joined, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from steelyard.report.audit import Audit
+    from steelyard.report.confirmed import Confirmed
     from steelyard.report.measures import Measure
     from steelyard.report.ranking import Place, Ranking
     from steelyard.report.summary import Cell, Row, Summary
@@ -89,8 +92,10 @@ def audit_table(found: Audit, rows: int) -> Table:
     columns = {
         "rank": [f"{one.rank}" for one in top],
         "given": [found.classes[one.given] for one in top],
-        "looks like": [found.classes[one.suggested] if one.issue else "the same" for one in top],
-        found.by: [f"{getattr(one, found.by):.2f}" for one in top],
+        "looks like": [suspects.looks_like(found, one) for one in top],
+        "label's probability" if found.by == "probability" else found.by: [
+            f"{suspects.ranked_value(found, one):.2f}" for one in top
+        ],
     }
     table = _frame(f"Labels audited: {found.method}", caption)
     table.add_column("sample", overflow="fold")
@@ -99,6 +104,35 @@ def audit_table(found: Audit, rows: int) -> Table:
     for one, *cells in zip(top, *columns.values(), strict=True):
         table.add_row(*map(Text, (one.name, *cells)))
     return table
+
+
+def confirmed_table(found: Sequence[Confirmed]) -> Table:
+    """Every figure of one or more models on new samples, with its interval where there is one."""
+    first = found[0]
+    unit = "groups of samples" if first.groups is not None else "samples"
+    caption = [
+        f"{first.data}: {first.counts()}",
+        f"in brackets: 95 % interval over other {unit}, the model as it is",
+        *(f"{_whose(found, one)}{one.promise}" for one in found if one.promise),
+        *dict.fromkeys(note for one in found for note in one.notes),
+    ]
+    table = _frame(f"{joined([one.method for one in found])} on {first.data}", caption)
+    table.add_column("measure", overflow="fold")
+    for one in found:
+        table.add_column("value" if len(found) == 1 else Path(one.model).name, overflow="fold")
+    for name in dict.fromkeys(name for one in found for name in one.figures):
+        table.add_row(*map(Text, (name, *(_with_interval(one, name) for one in found))))
+    return table
+
+
+def _whose(found: Sequence[Confirmed], one: Confirmed) -> str:
+    return "" if len(found) == 1 else f"{Path(one.model).name}: "
+
+
+def _with_interval(one: Confirmed, name: str) -> str:
+    value, interval = one.figures.get(name, math.nan), one.intervals.get(name)
+    text = number(value, 4)
+    return text if interval is None else f"{text} ({interval.low:.4f} to {interval.high:.4f})"
 
 
 def _fitting(names: Sequence[Text], columns: Sequence[_Column], last: _Column) -> list[_Column]:

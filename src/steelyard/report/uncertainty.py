@@ -54,7 +54,8 @@ def plots(evidence: Evidence, looks: Mapping[str, Look]) -> list[Plot]:
         f"sure; mean over runs): {listed(findings)}"
     )
     title = f"Uncertainty of {'the sides of labels' if evidence.multilabel else 'classes'} against their size"
-    columns = ("method", "seed", "fold", noun, "training_samples", "uncertainty")
+    key = ("seed", "fold", "member")[: len(rows[0]) - 4]  # the member only where there are ensembles
+    columns = ("method", *key, noun, "training_samples", "uncertainty")
     return [Plot("class_uncertainty", title, about, drawing, columns, rows)]
 
 

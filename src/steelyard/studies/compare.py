@@ -16,6 +16,7 @@ import torch
 
 from steelyard import _checks as check
 from steelyard import catalog
+from steelyard.data import content_hashes
 from steelyard.studies import run as running
 from steelyard.studies.config import Data, Run, Study
 from steelyard.studies.evaluate import evaluate
@@ -71,6 +72,8 @@ def compare(
         store.write_names(dataset.sample)
         if dataset.group is not None:
             store.write_groups(dataset.group)
+        if store.hashes() is None:  # files are read for it, so once
+            store.write_hashes(content_hashes(dataset, asked.data.source))
         train_missing(store, listener, workers, device)
         store.write_results(evaluate(store))
     return store

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 AWord = Annotated[InstanceOf[Word], BeforeValidator(Word.of), PlainSerializer(str)]
 
+_LARGEST = 2**17  # bytes of a study
+_MOST_RUNS = 100_000
+_SHOWN = 80  # characters of a wrong value
+
 DEFAULT_METHODS = ("ce", "balanced-ce", "focal", "low")
 
 
@@ -46,7 +50,7 @@ class Costs(Frozen):
             return value
         parts = [part.partition("=") for part in value.split(",")]
         if [name.strip() for name, _, _ in sorted(parts)] != ["alarm", "miss"]:
-            raise ValueError("expected both costs, as in miss=50,alarm=1")
+            raise ValueError(f"must give both costs, as in miss=50,alarm=1, got {value}")
         return {name.strip(): number.strip() for name, _, number in parts}
 
 
@@ -102,7 +106,8 @@ class Data(Frozen):
     )
     val_fraction: Share = Field(0.15, description="share of the training samples held out for decisions")
     test_fraction: Share = Field(
-        0.2, description="share held out for the answer, where the source has no test part"
+        0.2,
+        description="share held out for the answer, where the source has no test part; 0: nothing is tested",
     )
     skip_unreadable: bool = Field(default=False, description="leave unreadable images out, and say how many")
     thinned_test: bool = Field(
@@ -137,7 +142,7 @@ class Study(Frozen):
     at_tpr: Annotated[float, Field(gt=0), AfterValidator(_share)] = Field(
         0.95, description="sensitivity asked for, for --critical"
     )
-    confidence: Share = Field(
+    confidence: Annotated[float, Field(ge=0), AfterValidator(_share), Field(lt=1)] = Field(
         0.95,
         description="with which new samples are to reach that sensitivity, where enough critical samples are "
         "held out; 0: no guarantee",
@@ -145,13 +150,14 @@ class Study(Frozen):
     cost: Annotated[Costs, BeforeValidator(Costs.of)] | None = Field(
         None, description="decide by the least expected cost, as in miss=50,alarm=1"
     )
-    prevalence: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+    prevalence: Annotated[float, Field(gt=0), AfterValidator(_share), Field(lt=1)] | None = Field(
         None, description="share of critical samples where the model will be used (default: that of the test)"
     )
     tested: bool = Field(True, description="whether runs predict the test samples; those of a search do not")
     added: dict[str, str] = Field(
         {}, description="the methods, by their text, that nobody asked for, and why each is there"
     )
+    confirms: str | None = Field(None, description="folder of the study whose models are judged on new data")
 
     @model_validator(mode="before")
     @classmethod
@@ -172,10 +178,20 @@ class Study(Frozen):
             raise ValueError(f"method named twice: {', '.join(twice)}")
         return self
 
+    @model_validator(mode="after")
+    def _not_endless(self) -> Study:
+        number = self.seeds * (self.folds or 1) * (self.ensemble or 1) * len(self.methods)
+        if number > _MOST_RUNS:
+            raise ValueError(
+                f"expected at most {_MOST_RUNS} trainings, got seeds x folds x members x methods = {number}"
+            )
+        return self
+
     @property
     def parts(self) -> tuple[str, ...]:
         """The held-out parts that every run predicts."""
-        return ("val",) * (self.data.val_fraction > 0) + ("test",) * self.tested
+        judged = self.tested and (self.data.test_fraction > 0 or self.folds is not None)
+        return ("val",) * (self.data.val_fraction > 0) + ("test",) * judged
 
     def of(self, run: Run) -> Study:
         """The study with the settings of the training that the word of ``run`` holds.
@@ -231,11 +247,24 @@ def study(values: Mapping[str, Any]) -> Study:
 
 
 def read_study(path: Path) -> dict[str, Any]:
-    """Read the nested values of a study from a YAML file."""
+    """Read the nested values of a study from a YAML file.
+
+    Raises:
+        InputError: if it is no YAML, is too large, or holds aliases, by which a few lines may stand for more
+            than memory holds.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file with a study, got a folder, a pipe or a device.")
+    content = path.read_bytes()
+    if len(content) > _LARGEST:
+        raise InputError(f"{path}: expected a study of at most {_LARGEST} bytes, got {len(content)}.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        aliased = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(content))
+        values = None if aliased else yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    if aliased:
+        raise InputError(f"{path}: expected a study without aliases (*name); write each value out.")
     if not isinstance(values, dict):
         raise InputError(f"expected {path} to hold keys and values such as 'data:' and 'methods:'.")
     return values
@@ -250,7 +279,7 @@ def _message(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return _unknown_key(error["loc"])
-    came = "" if isinstance(error["input"], dict | Study) else f", got {error['input']!r}"
+    came = "" if isinstance(error["input"], dict | Study) else f", got {repr(error['input'])[:_SHOWN]}"
     text = error["msg"].removeprefix("Value error, ").rstrip(".")
     return f"{place}: {text}{came}" if place and error["type"] != "value_error" else f"{place} {text}".strip()
 

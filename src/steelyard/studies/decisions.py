@@ -115,6 +115,15 @@ class Thresholds:
         )  # fmt: skip
 
     @property
+    def in_short(self) -> str:
+        """The promise in a few words, for a column of a table."""
+        if self.in_use != GUARANTEED:
+            return "none"
+        of = "critical groups" if self.grouped else "critical samples"
+        about = ", approximately" if self.models > 1 else ""
+        return f"{_share(self.at_tpr)} of new {of} with {_share(self.confidence)} confidence{about}"
+
+    @property
     def _counted(self) -> str:
         noun = "group with a critical sample" if self.grouped else "critical sample"
         if self.grouped and self.positives != 1:

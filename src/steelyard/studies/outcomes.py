@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from steelyard import _checks as check
 from steelyard import metrics
 from steelyard.records import Predictions
 from steelyard.studies.decisions import Scores, Thresholds, choose
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from steelyard.studies.config import Run, Study
     from steelyard.studies.store import Store, StoredRun
 
-CORRECTIONS = ("logit adjustment", "prior shift")  # for the classes' frequencies, after training
+LOGIT_ADJUSTMENT, PRIOR_SHIFT = "logit adjustment", "prior shift"
+CORRECTIONS = (LOGIT_ADJUSTMENT, PRIOR_SHIFT)  # for the classes' frequencies, after training
 TEMPERATURE = "temperature"
 
 
@@ -56,18 +58,31 @@ def outcomes(store: Store) -> list[Outcome]:
     study = store.study
     finished = [stored for stored in store.runs() if stored.failure is None]
     found = [outcome for stored in finished for outcome in _of_run(stored, study)]
-    for members in ensembles(finished, study.ensemble):
+    for members in ensembles(finished, study):
         found += _of_ensemble(members, study)
     critical = store.facts()["critical"]
+    if study.confirms:
+        return [replace(one, thresholds=one.stored.thresholds().get(one.name)) for one in found]
     return _with_thresholds(found, critical, store.groups(), study) if critical else found
 
 
-def ensembles(finished: Sequence[StoredRun], size: int | None) -> list[list[StoredRun]]:
-    """The members of each ensemble of ``size``; one of which a member failed is left out."""
-    found: dict[tuple[str, int, int], list[StoredRun]] = defaultdict(list)
-    for stored in finished if size else ():
-        found[str(stored.run.method), stored.run.seed, stored.run.fold].append(stored)
-    return [members for members in found.values() if len(members) == size]
+def ensembles(finished: Sequence[StoredRun], study: Study) -> list[list[StoredRun]]:
+    """The members of each ensemble of ``study``; one of which a member failed is left out.
+
+    On new data every run predicts the same samples. There all runs of a method are an ensemble, unless the
+    study has ensembles of its own.
+    """
+    found: dict[tuple[object, ...], list[StoredRun]] = defaultdict(list)
+    for stored in finished if study.ensemble or study.confirms else ():
+        of = (stored.run.seed, stored.run.fold) if study.ensemble else ()
+        found[str(stored.run.method), *of].append(stored)
+    size = study.ensemble
+    return [members for members in found.values() if (len(members) == size if size else len(members) > 1)]
+
+
+def ensemble_name(members: Sequence[StoredRun]) -> str:
+    """What the row of an ensemble is called."""
+    return f"{members[0].run.method}, ensemble of {len(members)}"
 
 
 def averaged(members: Sequence[StoredRun]) -> Predictions:
@@ -92,10 +107,9 @@ def changes(stored: StoredRun) -> dict[str, Callable[[Predictions], Predictions]
     """What can be done to the predictions of a finished run without training, by name."""
     counts = np.asarray(stored.facts()["counts"]["train"], dtype=np.float64)
     priors = counts / counts.sum()
-    adjustment, shift = CORRECTIONS
     found: dict[str, Callable[[Predictions], Predictions]] = {
-        adjustment: lambda p: replace(p, logits=metrics.adjust_logits(p.logits, priors)),
-        shift: lambda p: _to_own_priors(p, priors),
+        LOGIT_ADJUSTMENT: lambda p: replace(p, logits=metrics.adjust_logits(p.logits, priors)),
+        PRIOR_SHIFT: lambda p: _to_own_priors(p, priors),
     }
     if (stored.folder / "val.npz").exists():
         val = stored.predictions("val")
@@ -111,7 +125,7 @@ def _of_run(stored: StoredRun, study: Study) -> Iterator[Outcome]:
     yield Outcome(stored, name, held_out)
     if any(part.multilabel for part in held_out.values()):
         return  # what follows is for classes that exclude each other
-    if study.data.thinned_test:
+    if study.data.thinned_test and "test" in held_out:
         part = thinned(held_out["test"], stored.facts()["counts"]["train"])
         yield Outcome(stored, f"{name}, thinned test", {"test": part}, thinned=True)
     for how, change in changes(stored).items():
@@ -120,7 +134,7 @@ def _of_run(stored: StoredRun, study: Study) -> Iterator[Outcome]:
 
 
 def _of_ensemble(members: Sequence[StoredRun], study: Study) -> Iterator[Outcome]:
-    name, whole = f"{members[0].run.method}, ensemble of {len(members)}", averaged(members)
+    name, whole = ensemble_name(members), averaged(members)
     yield Outcome(members[0], name, {"test": whole}, tuple(members))
     if study.data.thinned_test:
         part = thinned(whole, members[0].facts()["counts"]["train"])
@@ -143,7 +157,7 @@ def _with_thresholds(
         for one in found:
             by_fold[_but_fold(one)][one.run.fold] = Scores.of(one.held_out["test"], critical, group)
     return [
-        replace(one, thresholds=None if scores is None else choose(scores, study))
+        replace(one, thresholds=None if scores is None else choose(scores, promisable(study, one.name)))
         for one in found
         for scores in (_scores_to_choose_on(one, by_fold[_but_fold(one)], critical, group),)
     ]
@@ -166,10 +180,48 @@ def _scores_to_choose_on(
     return Scores.of(one.held_out["val"], critical, group) if "val" in one.held_out else None
 
 
-def kept_scores(store: Store, stored: StoredRun, critical: Sequence[int]) -> Scores | None:
+def adjustment(word: str | None) -> str | None:
+    """The change that the word of an option names.
+
+    >>> adjustment("prior-shift")
+    'prior shift'
+    """
+    names = {name.replace(" ", "-"): name for name in (*CORRECTIONS, TEMPERATURE)}
+    return None if word is None else names[check.one_of("adjustment", word, names)]
+
+
+def changed(stored: StoredRun, predictions: Predictions, how: str | None) -> Predictions:
+    """``predictions`` of a run's model after ``how``, one of :func:`changes`; as they are where it is None.
+
+    Raises:
+        InputError: if that cannot be done with this run.
+    """
+    if how is None:
+        return predictions
+    if predictions.multilabel:
+        raise check.InputError(f"{how} is for data with one class per sample; leave it out.")
+    known = changes(stored)
+    if how == TEMPERATURE and how not in known:
+        raise check.InputError("temperature is fitted to validation samples, and the run has none.")
+    return known[how](predictions)
+
+
+def promisable(study: Study, name: str) -> Study:
+    """``study`` with what can be asked of the predictions called ``name``.
+
+    After a prior shift a score depends on the other samples as well, and those of new data are others: then
+    no threshold promises anything.
+    """
+    return study.model_copy(update={"confidence": 0.0}) if name.endswith(PRIOR_SHIFT) else study
+
+
+def kept_scores(
+    store: Store, stored: StoredRun, critical: Sequence[int], how: str | None = None
+) -> Scores | None:
     """Scores of all samples that choose a threshold for new data of a run's model; None without any.
 
     With folds those of every fold's test samples, by the model of that fold; else of the validation samples.
+    They are changed as :func:`changed` does.
     """
     group = store.groups()
     if store.study.folds:
@@ -179,17 +231,21 @@ def kept_scores(store: Store, stored: StoredRun, critical: Sequence[int]) -> Sco
             for one in store.runs()
             if (one.run.method, one.run.seed, one.run.member) == own and one.failure is None
         ]
-        return Scores.joined([Scores.of(one.predictions("test"), critical, group) for one in same])
+        parts = [changed(one, one.predictions("test"), how) for one in same]
+        return Scores.joined([Scores.of(part, critical, group) for part in parts])
     if not (stored.folder / "val.npz").exists():
         return None
-    return Scores.of(stored.predictions("val"), critical, group)
+    return Scores.of(changed(stored, stored.predictions("val"), how), critical, group)
 
 
 def scores_of_members(
-    members: Sequence[StoredRun], critical: Sequence[int], group: NDArray[np.int64] | None
+    members: Sequence[StoredRun],
+    critical: Sequence[int],
+    group: NDArray[np.int64] | None,
+    held_out: str = "val",
 ) -> Scores | None:
     """One score for every sample that a member held out: the mean over the members that did."""
-    parts = [one.predictions("val") for one in members if (one.folder / "val.npz").exists()]
+    parts = [one.predictions(held_out) for one in members if (one.folder / f"{held_out}.npz").exists()]
     if not parts:
         return None
     every = Scores.joined([Scores.of(part, critical) for part in parts])

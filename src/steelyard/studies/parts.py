@@ -55,9 +55,14 @@ def absent(dataset: Dataset, rows: Rows) -> list[str]:
 
 
 def notes_on_parts(asked: Study, dataset: Dataset, rows: Split) -> list[str]:
-    """A sentence for each held-out part that lacks classes, of which nothing is measured there."""
+    """A sentence for each held-out part that lacks classes, of which nothing is measured there.
+
+    And one for a test part of the source that is not used.
+    """
     lacking = {part: absent(dataset, getattr(rows, part)) for part in asked.parts}
-    return [
+    left = len(rows.test) if asked.tested and "test" not in asked.parts else 0
+    unused = [f"the {left} test samples of the source are left out, as test_fraction is 0"] if left else []
+    return unused + [
         f"the {_NAMES[part]} part has no sample {', '.join(names)}; what is measured there leaves that out"
         for part, names in lacking.items()
         if names

@@ -1,4 +1,4 @@
-"""A trained model on other data: predictions as a table, or measures where labels are there."""
+"""A trained model on other data: read as in training, predicted, and written as a table."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from steelyard import catalog
 from steelyard.data import Batches, Encoding, read
 from steelyard.functional.uncertainty import MEASURES, two_class_logits
 from steelyard.models import without_weights
-from steelyard.studies.config import Run
+from steelyard.studies.config import Run, study
 from steelyard.studies.decisions import Scores, Thresholds, choose
-from steelyard.studies.evaluate import in_use, measures
-from steelyard.studies.outcomes import kept_scores
+from steelyard.studies.outcomes import changed, kept_scores, promisable
 from steelyard.studies.run import pick_device
 from steelyard.studies.store import Store, StoredRun, write_rows
 from steelyard.training import predict
@@ -37,8 +36,18 @@ if TYPE_CHECKING:
     from steelyard.objective import Objective
     from steelyard.recipe import Recipe
     from steelyard.records import Predictions
+    from steelyard.studies.config import Study
 
 _PASSES = 20  # of Monte-Carlo dropout
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """What the threshold is to reach, where that is not what the study asked for."""
+
+    critical: Sequence[str] = ()
+    at_tpr: float | None = None
+    confidence: float | None = None  # 0: without a guarantee
 
 
 def write_predictions(
@@ -46,73 +55,95 @@ def write_predictions(
     data: str,
     out: Path,
     *,
-    critical: Sequence[str] = (),
-    at_tpr: float | None = None,
+    point: OperatingPoint | None = None,
+    how: str | None = None,
     uncertainty: bool = False,
+    skip_unreadable: bool = False,
     device: str,
-) -> int:
+) -> tuple[int, Thresholds | None]:
     """Write one row per sample of ``data``: its name, the predicted class, the probability of every class.
 
-    With critical classes (the study's own if none are named) also the score and whether it reaches the
-    threshold that gives the wanted sensitivity on the run's validation samples. With ``uncertainty`` also
-    the measures of :mod:`steelyard.functional.uncertainty` by Monte-Carlo dropout, of labels of each. Returns
-    the number of rows.
+    With critical classes (the study's own if none are named) also the score, whether it reaches the
+    threshold that held-out samples choose for the ``point``, that threshold, what it promises, and from how
+    many critical samples. ``how`` is a change of :func:`steelyard.studies.outcomes.changes`, made to
+    predictions and held-out scores alike. With ``uncertainty`` also the measures of
+    :mod:`steelyard.functional.uncertainty` by Monte-Carlo dropout, of labels of each. ``skip_unreadable``
+    leaves out images that cannot be read. Returns the number of rows and the thresholds, None without
+    critical classes.
     """
     stored, store = open_run(model)
-    restored = restore(stored, device)
-    dataset = read_like(stored, data, labelled=False)
+    restored, point = restore(stored, device), point or OperatingPoint()
+    dataset = read_like(stored, data, labelled=False, skip_unreadable=skip_unreadable)
     batches, classes = restored.all_of(dataset), restored.encoding.classes
-    predictions = restored.predictions(batches)
+    predictions = changed(stored, restored.predictions(batches), how)
     columns: dict[str, Sequence[Any]] = {
         "sample": dataset.sample,
         "predicted": _named(predictions, classes),
         **{f"p[{name}]": _rounded(predictions.probability[:, c]) for c, name in enumerate(classes)},
     }
-    numbers = [
-        classes.index(check.one_of("class", name, classes))
-        for name in rejoined(critical or store.study.critical, classes)
-    ]
-    if numbers:
-        kept = kept_thresholds(store, stored, numbers, at_tpr)
-        score = Scores.of(predictions, numbers).score
-        columns |= {"critical_score": _rounded(score), "critical": (score >= kept.value).astype(int).tolist()}
+    named = rejoined(point.critical or store.study.critical, classes)
+    names = [check.one_of("class", name, classes) for name in named]
+    kept = None
+    if names:
+        numbers = [classes.index(name) for name in names]
+        kept = kept_thresholds(store, stored, numbers, point, how)
+        columns |= _decided(Scores.of(predictions, numbers).score, kept)
     if uncertainty:
         found = _uncertainty(restored, batches, classes if predictions.multilabel else ())
         columns |= {name: _rounded(values) for name, values in found.items()}
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     write_rows(out, list(columns), rows)
-    return len(predictions.target)
+    return len(predictions.target), kept
 
 
-def evaluate_on(model: Path, data: str, *, target: str | None, device: str) -> dict[str, float]:
-    """Measures of a trained model on labelled ``data``; the threshold is the one chosen on validation."""
-    stored, store = open_run(model)
-    predictions, _, classes = predict_on(stored, data, labelled=True, target=target, device=device)
-    critical = [classes.index(name) for name in store.study.critical]
-    found = measures(predictions, classes, critical, store.study.at_tpr)
-    if critical and kept_scores(store, stored, critical) is not None:
-        kept = kept_thresholds(store, stored, critical)
-        found |= in_use(Scores.of(predictions, critical), kept, store.study)
-    return found
+def _decided(score: NDArray[np.float64], kept: Thresholds) -> dict[str, Sequence[Any]]:
+    """Columns of the decision for each score, and of what it rests on."""
+    every = {"threshold": f"{kept.value:.6g}", "promise": kept.in_short, "positives": kept.positives}
+    return {
+        "critical_score": _rounded(score),
+        "critical": (score >= kept.value).astype(int).tolist(),
+        **{name: [value] * len(score) for name, value in every.items()},
+    }
 
 
 def predict_on(
-    stored: StoredRun, data: str, *, labelled: bool, target: str | None = None, device: str
+    stored: StoredRun,
+    data: str,
+    *,
+    labelled: bool,
+    target: str | None = None,
+    device: str,
+    skip_unreadable: bool = False,
 ) -> tuple[Predictions, Dataset, list[str]]:
     """Predictions of the model of ``stored`` for every sample of ``data``, the data, the model's classes."""
     restored = restore(stored, device)
-    dataset = read_like(stored, data, labelled=labelled, target=target)
+    dataset = read_like(stored, data, labelled=labelled, target=target, skip_unreadable=skip_unreadable)
     return restored.predictions(restored.all_of(dataset)), dataset, list(restored.encoding.classes)
 
 
-def read_like(stored: StoredRun, data: str, *, labelled: bool, target: str | None = None) -> Dataset:
-    """``data``, read as the training data of ``stored`` was: its columns and classes mean what they meant."""
+def read_like(
+    stored: StoredRun,
+    data: str,
+    *,
+    labelled: bool,
+    target: str | None = None,
+    group: str | None = None,
+    metadata: str | None = None,
+    skip_unreadable: bool = False,
+) -> Dataset:
+    """``data``, read as the training data of ``stored`` was, but for its groups.
+
+    Columns and classes mean what they meant there, and images come to the size that they had.
+    """
     asked = Store(stored.folder.parents[1]).study
     is_table = Path(data).suffix.lower() in (".csv", ".parquet")
     return read(
         data,
         target=(target or asked.data.target) if labelled and is_table else None,
-        image_size=asked.data.image_size if Path(data).is_dir() else None,
+        group=group,
+        metadata=metadata,
+        image_size=_encoding(stored).image_size if Path(data).is_dir() or is_table else None,
+        skip_unreadable=skip_unreadable,
         labelled=labelled,
         schema=_encoding(stored).schema,
         encoding=asked.data.encoding if is_table else None,
@@ -220,7 +251,11 @@ def _named(predictions: Predictions, classes: Sequence[str]) -> list[str]:
 
 
 def kept_thresholds(
-    store: Store, stored: StoredRun, critical: Sequence[int], at_tpr: float | None = None
+    store: Store,
+    stored: StoredRun,
+    critical: Sequence[int],
+    point: OperatingPoint | None = None,
+    how: str | None = None,
 ) -> Thresholds:
     """The thresholds that the scores kept with a run choose for new data.
 
@@ -228,18 +263,19 @@ def kept_thresholds(
         store: the study of the run.
         stored: the run.
         critical: numbers of the critical classes.
-        at_tpr: another sensitivity than the study's.
+        point: what they are to reach; default: what the study asked for.
+        how: the change of the scores, as of :func:`steelyard.studies.outcomes.changed`.
 
     Raises:
         InputError: if no scores of samples that were not trained on are kept, or no critical one among them.
     """
-    study = store.study if at_tpr is None else store.study.model_copy(update={"at_tpr": at_tpr, "cost": None})
-    scores = kept_scores(store, stored, critical)
+    asked = _at(store.study, point) if point else store.study
+    scores = kept_scores(store, stored, critical, how)
     if scores is None:
         raise check.InputError(
             "the run has no validation samples to choose a threshold on; train with val_fraction."
         )
-    found = choose(scores, study)
+    found = choose(scores, promisable(asked, how or ""))
     if found is None:
         names = " or ".join(repr(str(store.facts()["classes"][c])) for c in critical)
         raise check.InputError(
@@ -247,6 +283,13 @@ def kept_thresholds(
             f"{names}, so no threshold can be chosen; train with validation samples of it."
         )
     return found
+
+
+def _at(asked: Study, point: OperatingPoint) -> Study:
+    """``asked`` at another operating point, which costs then do not decide."""
+    other = {"at_tpr": point.at_tpr, "confidence": point.confidence}
+    given = {name: value for name, value in other.items() if value is not None}
+    return study(asked.model_dump() | given | {"cost": None}) if given else asked
 
 
 def _rounded(values: Any) -> list[str]:

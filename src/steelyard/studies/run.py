@@ -186,6 +186,7 @@ def train_run(
     else:
         facts = _facts(progress, beside, model, device) | counts_of_parts(dataset, rows)
         _save_figures(folder, predictions, progress.history, facts)
+        _save_seen(folder, dataset, rows)
         if plain is None:
             recorder.save(folder)
         _save_model(folder, study, run, dataset, encoding, model, objective)
@@ -199,8 +200,8 @@ def _taken_over(plain: StoredRun, model: Classifier) -> Progress:
     """Give ``model`` the weights of a finished run, and say how that one went."""
     kept = torch.load(plain.folder / "model.pt", weights_only=True, map_location="cpu")
     model.load_state_dict(kept["model"])
-    history = plain.history()
-    return Progress(len(history), history, plain.facts()["best_epoch"])
+    history, facts = plain.history(), plain.facts()
+    return Progress(len(history), history, facts.get("logged", {}), facts["best_epoch"])
 
 
 def _refit(study: Study, run: Run, model: Classifier, train: Batches) -> float:
@@ -261,6 +262,7 @@ def _facts(progress: Progress, beside: float, model: torch.nn.Module, device: to
     seconds = [row["seconds"] for row in progress.history]
     return {
         "epochs": len(seconds),
+        "logged": progress.logged,
         "best_epoch": progress.best_epoch,
         "seconds": beside + sum(seconds),
         "seconds_per_epoch": sum(seconds) / len(seconds),
@@ -326,6 +328,14 @@ def _save_figures(
     columns = dict.fromkeys(column for row in history for column in row)
     write_rows(folder / "history.csv", list(columns), history)
     write_text(folder / "facts.json", json.dumps(facts))
+
+
+def _save_seen(folder: Path, dataset: Dataset, rows: Split) -> None:
+    """Keep which rows the model may have learnt by heart, so that it is not judged on them later."""
+    seen = np.zeros(len(dataset), dtype=bool)
+    seen[np.concatenate([rows.train, rows.val])] = True
+    with written_whole(folder / "seen.npy") as temporary:
+        np.save(temporary, seen)
 
 
 def _save_model(

@@ -14,21 +14,23 @@ from steelyard.studies.compare import read_once
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from steelyard.data import Dataset
     from steelyard.studies.store import Store
 
 LARGEST = 96  # pixels of a thumbnail's longer side
 
 
-def keep_samples(store: Store, rows: NDArray[np.int64]) -> None:
+def keep_samples(store: Store, rows: NDArray[np.int64], dataset: Dataset | None = None) -> None:
     """Put small pictures and names of the samples at ``rows`` into ``store``; nothing for tables.
 
-    Pictures that are there stay, and the data is read only for those that are not.
+    Pictures that are there stay, and the data is read only for those that are not, unless ``dataset`` is
+    given.
     """
     there = store.samples()
     index = np.unique(rows) if there is None else np.union1d(rows, there["index"])
     if there is not None and len(index) == len(there["index"]):
         return
-    dataset = read_once(store.study.data.model_dump_json())
+    dataset = dataset or read_once(store.study.data.model_dump_json())
     if isinstance(dataset.x, Table) or len(index) == 0:
         return
     image = dataset.x[index] if isinstance(dataset.x, Tensor) else dataset.x.decoded(index)
@@ -51,7 +53,7 @@ def keep_values(store: Store, rows: NDArray[np.int64]) -> None:
     part = cast("Table", read_once(store.study.data.model_dump_json()).x).take(index)
     numbers = [["" if np.isnan(x) else f"{x:.6g}" for x in row] for row in part.numeric.tolist()]
     texts = [["" if x is None else str(x) for x in row] for row in part.categorical.tolist()]
-    value = [[*number, *text] for number, text in zip(numbers, texts or [[]] * len(index), strict=True)]
+    value = [[*number, *text] for number, text in zip(numbers, texts, strict=True)]
     store.write_values(index, [*part.numeric_names, *part.categorical_names], np.array(value, dtype=str))
 
 

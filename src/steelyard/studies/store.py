@@ -18,6 +18,7 @@ from steelyard._checks import InputError
 from steelyard._files import write_text, written_whole
 from steelyard.records import Predictions
 from steelyard.studies.config import Run, Study, as_yaml, read_study, study
+from steelyard.studies.decisions import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,8 +69,21 @@ class StoredRun:
         return found
 
     def facts(self) -> dict[str, Any]:
-        """Class counts of the parts, best epoch, seconds per epoch, peak memory in bytes, device."""
+        """Class counts of the parts, best epoch, seconds per epoch, peak memory in bytes, device.
+
+        ``logged`` has title and unit of each column of the history that a part of the objective logged.
+        """
         return dict(json.loads((self.folder / "facts.json").read_text(encoding="utf-8")))
+
+    def seen(self) -> NDArray[np.bool_]:
+        """Which rows of the data set the model was trained or validated on."""
+        return np.asarray(np.load(self.folder / "seen.npy", allow_pickle=False))
+
+    def thresholds(self) -> dict[str, Thresholds]:
+        """What was chosen in the study that is confirmed, by the name of what is judged."""
+        path = self.folder / "thresholds.json"
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return {name: Thresholds(**fields) for name, fields in kept.items()}
 
     def absent_counts(self) -> list[int]:
         """(L,) training samples without each label; empty where a sample has one class."""
@@ -197,6 +211,16 @@ class Store:
         with written_whole(self.folder / "groups.npy") as temporary:
             np.save(temporary, group)
 
+    def hashes(self) -> NDArray[np.uint64] | None:
+        """What :func:`steelyard.data.content_hashes` gives for every row; None where it is not kept."""
+        path = self.folder / "hashes.npy"
+        return np.asarray(np.load(path, allow_pickle=False)) if path.exists() else None
+
+    def write_hashes(self, hashes: NDArray[np.uint64]) -> None:
+        """Keep what :meth:`hashes` reads."""
+        with written_whole(self.folder / "hashes.npy") as temporary:
+            np.save(temporary, hashes)
+
     def results(self) -> list[dict[str, str]]:
         """Rows of ``results.csv``: method, seed, fold, split, metric, value.
 
@@ -264,5 +288,5 @@ def _continued(asked: Study, there: Study) -> Study:
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a run's numbers, flat: all but the methods and the number of seeds."""
     flat = {f"{part}.{key}": value for part in ("data", "training") for key, value in values[part].items()}
-    kept = ("model", "seed", "folds", "ensemble", "critical", "at_tpr", "tested")
+    kept = ("model", "seed", "folds", "ensemble", "critical", "at_tpr", "tested", "confirms")
     return flat | {key: values[key] for key in kept}

@@ -25,6 +25,7 @@ class Progress:
 
     epoch: int = 0  # epochs done
     history: list[Row] = field(default_factory=list)
+    logged: dict[str, dict[str, str]] = field(default_factory=dict)  # title and unit, by column
     best_epoch: int = 0
     best_value: float = -math.inf
     best_state: dict[str, dict[str, Tensor]] | None = None  # of the model and of the objective

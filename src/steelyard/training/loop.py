@@ -82,7 +82,7 @@ def fit(  # noqa: PLR0913 - what is optional is given by name
         probability = objective.sampling()
         train.set_probabilities(None if probability is None else probability[train.rows])
         row = train_epoch(model, objective, parts["optimizer"], train, recipe, progress.epoch, recorder)
-        row |= objective.figures() | {"seconds": observed + row["seconds"]}
+        row |= _logged(objective, row, progress) | {"seconds": observed + row["seconds"]}
         progress.epoch += 1
         if validate is not None:
             row |= validate(model)
@@ -220,6 +220,18 @@ def _total_steps(recipe: Recipe, train: Batches) -> int:
 def epochs_of(recipe: Recipe, train: Batches) -> int:
     """Epochs of a whole training, the last of which ``recipe.steps`` may cut."""
     return math.ceil(_total_steps(recipe, train) / len(train))
+
+
+def _logged(objective: Objective, row: Row, progress: Progress) -> Row:
+    """The values that the parts log, beside the ``row`` of the epoch; ``progress`` keeps their titles."""
+    logged = objective.values_to_log()
+    for name, one in logged.items():
+        if name in {*row, "epoch", "phase"} or name.startswith("val_"):
+            raise check.InputError(
+                f"a part logs {name!r}, a column of the training's own; rename what it logs."
+            )
+        progress.logged[name] = {"title": one.title, "unit": one.unit}
+    return {name: one.value for name, one in logged.items()}
 
 
 def _copy(part: nn.Module) -> dict[str, Tensor]:

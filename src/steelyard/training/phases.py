@@ -52,6 +52,7 @@ def fit_phases(
         NotFiniteError, InputError: as ``fit``.
     """
     history: list[Row] = []
+    logged: dict[str, dict[str, str]] = {}
     progress = Progress()
     several = len(objectives) > 1
     for phase, objective in enumerate(objectives, start=1):
@@ -79,9 +80,10 @@ def fit_phases(
         except NotFiniteError as error:
             raise NotFiniteError(f"in phase {phase}, {error}" if several else str(error)) from None
         history += [row | mark for row in progress.history]
+        logged |= progress.logged
         if progress.best_epoch:
             progress.best_epoch += before
-    progress.history = history
+    progress.history, progress.logged = history, logged
     return progress
 
 

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from steelyard.hooks import ObjectivePart
 from steelyard.objective import Objective
 from steelyard.records import Seen
 from steelyard.training.loop import epochs_of, train_epoch
 from steelyard.training.optimizer import make_optimizer
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from steelyard.data import Batches
     from steelyard.recipe import Recipe
     from steelyard.records import Signal
@@ -53,7 +56,7 @@ def rehearse(model: nn.Module, objective: Objective, train: Batches, recipe: Rec
     weighting.learn(watcher.seen)
 
 
-class _Watcher(nn.Module):
+class _Watcher(ObjectivePart):
     """Weighs all samples the same, and keeps what a weighting would see of them."""
 
     needs_gradient = False

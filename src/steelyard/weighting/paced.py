@@ -54,7 +54,7 @@ class SelfPacedWeighting(Weighting):
         super().__init__()
         self.kind = check.one_of("kind", kind, ("hard", "linear"))
         quantile = check.between("quantile", check.positive("quantile", quantile), 0, 1)
-        self.start = quantile if threshold is None else check.positive("threshold", threshold)
+        self.start = quantile if threshold is None else float(check.positive("threshold", threshold))
         self.growth = check.at_least("growth", growth, 1)
         self.recent = RunningQuantile() if threshold is None else None
         self.register_buffer("pace", torch.tensor(self.start))  # share or threshold of this epoch

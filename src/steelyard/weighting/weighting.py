@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import nn
+from steelyard.hooks import ObjectivePart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,12 +15,8 @@ if TYPE_CHECKING:
     from steelyard.records import Seen, Signal
 
 
-class Weighting(nn.Module):
-    """Gives each sample of a batch its weight; a subclass defines :meth:`forward`.
-
-    Where it defines them, :class:`steelyard.Objective` also calls ``start_epoch(epoch, epochs)``,
-    ``after_step(logits, target, index)``, ``after_validation(score)`` and ``sampling()``.
-    """
+class Weighting(ObjectivePart):
+    """Gives each sample of a batch its weight; a subclass defines :meth:`forward` and the hooks it needs."""
 
     needs_gradient = False
     """Whether it looks at ``signal.grad_sq_norm``, which costs a gradient of the loss."""
