@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard._checks import InputError
-from steelyard.words import Word, split
+from steelyard.words import Word, rejoined, split
+from steelyard.words import names as names_of
 
 names = st.text("abcdefghij-_.:/ é", min_size=1).filter(lambda s: s.strip() == s)
 scalars = st.one_of(
@@ -80,3 +81,25 @@ def test_a_parameter_may_stand_once() -> None:
 def test_split_keeps_words_whole(several: list[Word]) -> None:
     texts = [str(word) for word in several]
     assert split(", ".join(texts)) == texts
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Bowen's disease,Paget's disease", ["Bowen's disease", "Paget's disease"]),
+        ("'a, b', \"c, d\",e", ["a, b", "c, d", "e"]),
+        ("the dogs' home, it's", ["the dogs' home", "it's"]),
+        ("'t Hart, x", ["'t Hart", "x"]),
+        ("f(x), [1, 2]", ["f(x)", "[1, 2]"]),
+        ("", []),
+    ],
+)
+def test_names_may_hold_apostrophes_and_commas_in_quotes(text: str, found: list[str]) -> None:
+    assert names_of(text) == found
+
+
+def test_the_longest_known_name_is_meant_and_others_stay() -> None:
+    known = ["Nevus, benign", "benign", "a,b , c"]
+    assert rejoined(["Nevus", "benign", "benign"], known) == ["Nevus, benign", "benign"]
+    assert rejoined(["a", "b", "c", "d"], known) == ["a,b , c", "d"]
+    assert rejoined(["Nevus"], known) == ["Nevus"]

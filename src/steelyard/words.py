@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,17 +70,47 @@ class Word:
 def split(text: str) -> list[str]:
     """Split a comma-separated list of words; commas inside brackets and quotes belong to a word.
 
+    A quote opens where a value may begin; elsewhere it is an apostrophe.
+
     >>> split("ce, low(lam=0.1, loss=focal), ldam")
     ['ce', 'low(lam=0.1, loss=focal)', 'ldam']
     """
     parts, depth = [""], 0
-    for piece in re.findall(r""""[^"]*"|'[^']*'|.""", text, re.DOTALL):
+    for piece in re.findall(r"""(?:^|(?<=[\s,(=\[]))(?:"[^"]*"|'[^']*')|.""", text, re.DOTALL):
         depth += (piece in "([") - (piece in ")]")
         if piece == "," and depth == 0:
             parts.append("")
         else:
             parts[-1] += piece
     return [part.strip() for part in parts if part.strip()]
+
+
+def names(text: str) -> list[str]:
+    """Split a comma-separated list of names, and take the quotes off that are around one.
+
+    >>> names("Bowen's disease, 'Nevus, benign'")
+    ["Bowen's disease", 'Nevus, benign']
+    """
+    return [
+        part[1:-1] if len(part) > 1 and part[0] == part[-1] and part[0] in "\"'" else part
+        for part in split(text)
+    ]
+
+
+def rejoined(parts: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Names that were torn apart at their commas, put together where that makes a ``known`` one.
+
+    >>> rejoined(["Nevus", "benign", "other"], ["Nevus, benign", "other"])
+    ['Nevus, benign', 'other']
+    """
+    called = {re.sub(r"\s*,\s*", ",", name): name for name in known}
+    whole: list[str] = []
+    while len(parts):
+        ends = range(len(parts), 0, -1)
+        end = next((end for end in ends if ",".join(parts[:end]) in called), 1)
+        whole.append(called.get(",".join(parts[:end]), parts[0]))
+        parts = parts[end:]
+    return whole
 
 
 def text_of(value: Any) -> str:

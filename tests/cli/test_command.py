@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tests.cli.conftest import Run
+
+from steelyard.cli.options import asked_study
 
 
 @pytest.fixture
@@ -45,6 +48,40 @@ def test_compare_trains_predicts_and_writes_the_page(steelyard: Run, fraud: Path
     before = (out / "report.html").read_bytes()
     assert steelyard("report", out)[0] == 0
     assert (out / "report.html").read_bytes() == before
+
+
+def test_what_was_done_to_the_data_is_said_on_stderr(steelyard: Run, fraud: Path, tmp_path: Path) -> None:
+    words = ("train", fraud, "--target", "label", *QUICK, "--out", tmp_path / "model")
+    note = "steelyard: note: column amount: 8 of 160 values missing, filled with the training median\n"
+    code, said, noted = steelyard(*words)
+    assert (code, noted) == (0, note)
+    assert "note" not in said
+    new = tmp_path / "new.csv"
+    new.write_text("amount,country\nunknown,fr\n1,it\n")
+    code, _, noted = steelyard("predict", tmp_path / "model", new, "--out", tmp_path / "p.csv")
+    assert code == 0
+    amount, country = noted.splitlines()
+    assert amount == "steelyard: note: column amount: 1 cell of 2 read as missing: 'unknown' (row 2)"
+    assert country.startswith("steelyard: note: column country: categories that training had not")
+
+
+def test_classes_may_hold_commas_and_apostrophes(steelyard: Run, tmp_path: Path) -> None:
+    labels = ["Nevus, benign", "Paget's disease", "Bowen's disease", "Nevus, benign"]
+    rows = "".join(f'{n % 7},"{labels[n % 4]}"\n' for n in range(80))
+    (tmp_path / "t.csv").write_text("x,label\n" + rows)
+    words = ("train", tmp_path / "t.csv", "--target", "label", *QUICK)
+    for critical, named in (
+        ("Nevus, benign", ["Nevus, benign"]),
+        ("Bowen's disease,Paget's disease", ["Bowen's disease", "Paget's disease"]),
+    ):
+        out = tmp_path / critical[:5]
+        assert steelyard(*words, "--critical", critical, "--out", out)[0] == 0
+        asked = yaml.safe_load((out / "study.yaml").read_text())
+        assert asked["critical"] == named
+        again = ("predict", out, tmp_path / "t.csv")
+        assert steelyard(*again, "--out", tmp_path / "p.csv")[0] == 0
+        assert steelyard(*again, "--critical", critical, "--out", tmp_path / "q.csv")[0] == 0
+        assert (tmp_path / "p.csv").read_text() == (tmp_path / "q.csv").read_text()
 
 
 def test_report_needs_no_torch(steelyard: Run, fraud: Path, tmp_path: Path) -> None:
@@ -270,3 +307,10 @@ def test_an_interruption_is_one_line(steelyard: Run, fraud: Path, monkeypatch: p
     code, _, said = steelyard("compare", fraud, "--target", "label", "--quiet")
     assert code == 130
     assert said == "steelyard: interrupted; what is finished is kept, and the same command goes on.\n"
+
+
+def test_keep_names_columns_or_an_epoch() -> None:
+    asked = asked_study("t.csv", {"keep": "id,'a, b'"})
+    assert (asked.data.keep, asked.training.keep) == (("id", "a, b"), "last")
+    asked = asked_study("t.csv", {"keep": "best"})
+    assert (asked.data.keep, asked.training.keep) == ((), "best")

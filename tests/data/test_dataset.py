@@ -68,4 +68,4 @@ def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(InputError, match="differ in length"):
         toy(x=IMAGES[:5])
     with pytest.raises(InputError, match="labels differ between val and train: 'a', 'b' only in val"):
-        toy(part=np.array(["val", "val", "train", "test", "val", "val"]))
+        toy(part=np.array(["val", "val", "train", "test", "val", "val"])).check_classes()

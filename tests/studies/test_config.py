@@ -38,6 +38,19 @@ def test_yaml_reads_back_as_the_same_study(tmp_path: Path) -> None:
             {"data": {"source": "d"}, "methods": ["low(lam=1, loss=ce)", "low(loss=ce, lam=1.0)"]},
             "method named twice: low(loss=ce, lam=1.0)",
         ),
+        ({"data": {"source": "d"}, "critical": [1]}, "each in quotes, as in ['1'], got [1]"),
+        (
+            {"data": {"source": "d"}, "critical": 1},
+            "critical must be a list of names, each in quotes, as in ['1'], got 1",
+        ),
+        (
+            {"data": {"source": "d"}, "critical": [False]},
+            "as in ['no'] (YAML reads yes, no, on and off as true and false), got [False]",
+        ),
+        (
+            {"data": {"source": "d", "classes": "no"}},
+            "data.classes must be a list of names, each in quotes, as in ['no'], got 'no'",
+        ),
         ({"data": {"source": "d"}, "methods": []}, "expected at least one method"),
         (
             {"data": {"source": "d"}, "methods": ["ce("]},

@@ -91,3 +91,29 @@ def test_a_model_without_dropout_has_no_uncertainty_to_tell(table: Path, tmp_pat
     (stored,) = store.runs()
     with pytest.raises(InputError, match="needs a model with dropout"):
         write_predictions(stored.folder, str(table), tmp_path / "p.csv", uncertainty=True, device="cpu")
+
+
+def test_columns_and_classes_keep_the_meaning_that_training_gave_them(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    grades, values = generator.choice(list("1123X"), 60), generator.normal(size=60).round(3)
+    rows = [
+        (f"{values[n]:.3f}".replace(".", ","), grades[n], "10A" if n < 5 else f"0{n % 2}") for n in range(60)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(map(";".join, [("x", "grade", "y"), *rows])))
+    words = {"data": {"source": str(tmp_path / "t.csv"), "target": "y"}, "methods": ["ce"], "seeds": 1}
+    study = config.study(words | {"model": "mlp(hidden=[4])", "training": {"epochs": 1}})
+    (stored,) = compare(study, tmp_path / "out", Silent()).runs()
+    all_rows, _, classes = predict_on(stored, str(tmp_path / "t.csv"), labelled=True, device="cpu")
+    assert classes == ["00", "01", "10A"]
+    some = [n for n in range(5, 60) if n % 2 and grades[n] != "X"]  # numbers alone, of one class
+    points = [(f"{values[n]}", grades[n], "01") for n in some] + [("unknown", "4", "1")]
+    (tmp_path / "new.csv").write_text("\n".join(map(",".join, [("x", "grade", "y"), *points])))
+    found, dataset, _ = predict_on(stored, str(tmp_path / "new.csv"), labelled=True, device="cpu")
+    np.testing.assert_allclose(found.logits[:-1], all_rows.logits[some], rtol=1e-5, atol=1e-6)
+    assert found.target.tolist() == [1] * len(found.target)
+    assert dataset.notes == (
+        f"{tmp_path / 'new.csv'}, column y: '1' taken for the class '01'",
+        f"column x: 1 cell of {len(points)} read as missing: 'unknown' (row {len(points) + 1})",
+        "column grade: categories that training had not, read as none of those it had: '4' (1)",
+        "no sample of '00', '10A': figures that need one are NaN",
+    )

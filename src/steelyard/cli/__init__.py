@@ -24,6 +24,9 @@ def main() -> None:
     warnings.filterwarnings("once", category=UserWarning, module="steelyard")
     warnings.filterwarnings("ignore", module="PIL")  # files that cannot be read are refused, or counted
     logging.getLogger("PIL").addHandler(logging.NullHandler())
+    log, notes = logging.getLogger("steelyard"), _Notes()
+    log.handlers = [notes]
+    log.setLevel(logging.INFO)
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:
@@ -33,6 +36,8 @@ def main() -> None:
                 "steelyard: interrupted; what is finished is kept, and the same command goes on.",
                 file=sys.stderr,
             )
+        else:
+            notes.flush()
         sys.exit(code)
     except typer.Abort:
         sys.exit(1)
@@ -44,6 +49,32 @@ def main() -> None:
         sys.exit(1)
     except MISTAKES as error:
         _refuse(str(error))
+    finally:
+        notes.waiting.clear()
+
+
+class _Notes(logging.Handler):
+    """What was done to the data, one line on stderr each; data that is read again says nothing new.
+
+    Notes wait until the work begins or is done, for a mistake is answered by one line.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self.waiting: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take up a note that was not said yet."""
+        note = " ".join(record.getMessage().split())
+        if note not in self.said:
+            self.said.append(note)
+            self.waiting.append(note)
+
+    def flush(self) -> None:
+        """Print what waits."""
+        while self.waiting:
+            print("steelyard: note:", self.waiting.pop(0), file=sys.stderr)
 
 
 def _command() -> list[str]:

@@ -45,9 +45,9 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     """
     from steelyard.studies.outcomes import adjustment
     from steelyard.studies.predict import OperatingPoint, write_predictions
-    from steelyard.words import split
+    from steelyard.words import names
 
-    point = OperatingPoint(critical=split(critical or ""), at_tpr=at_tpr, confidence=confidence)
+    point = OperatingPoint(critical=names(critical or ""), at_tpr=at_tpr, confidence=confidence)
     count, kept = write_predictions(
         model,
         data,

@@ -13,7 +13,7 @@ import typer
 from steelyard._checks import InputError
 from steelyard.recipe import Frozen, Recipe
 from steelyard.studies.config import Data, Study, read_study, study
-from steelyard.words import Word, split
+from steelyard.words import Word, names, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,9 @@ _PARTS: dict[str, tuple[str | None, type[Frozen]]] = {
     "Study": (None, Study),
     "Training": ("training", Recipe),
 }
-_LISTS = ("classes", "critical", "methods", "milestones")
+_LISTS = ("classes", "critical", "keep", "methods", "milestones")
+_NAMES = ("classes", "critical", "keep")  # as the data has them
+_EPOCHS = get_args(Recipe.model_fields["keep"].annotation)  # that --keep may name; else it names columns
 _NO_OPTIONS = ("data", "training", "source", "tested", "added", "confirms")
 
 
@@ -38,7 +40,9 @@ def study_options(*left_out: str) -> Callable[[Callable[..., None]], Callable[..
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         fields = {
-            name: _parameter(name, info, panel) for panel, name, info in _fields() if name not in left_out
+            name: _parameter(name, info, panel)
+            for panel, name, info in _fields()
+            if name not in left_out and (panel, name) != ("Training", "keep")
         }
 
         @wraps(verb)
@@ -68,13 +72,18 @@ def asked_study(data: str, given: dict[str, Any]) -> Study:
         read_study(Path(data)) if re.search(r"\.ya?ml$", data) else {"data": {"source": data}}
     )
     for panel, name, _ in _fields():
-        if given.get(name) is not None:
+        if given.get(name) is not None and _is_meant(panel, name, given[name]):
             part, _model = _PARTS[panel]
             place = values if part is None else values.setdefault(part, {})
             place[name] = _value(name, given[name])
     if given.get("methods") is not None:
         values.pop("added", None)  # it speaks of the methods of the file, which these replace
     return study(values)
+
+
+def _is_meant(panel: str, name: str, text: Any) -> bool:
+    """Whether an option is for the field ``name`` of ``panel``; --keep is for two of them."""
+    return name != "keep" or (panel == "Training") == (text in _EPOCHS)
 
 
 def _fields() -> list[tuple[str, str, FieldInfo]]:
@@ -112,6 +121,10 @@ def _text(value: Any) -> str:
 
 
 def _value(name: str, text: Any) -> Any:
+    if name == "keep" and text in _EPOCHS:
+        return text
+    if name in _NAMES:
+        return names(text)
     if name in _LISTS:
         parts = split(text)
         return [Word.parse(part) for part in parts] if name == "methods" else parts

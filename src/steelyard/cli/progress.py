@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -43,7 +44,7 @@ class Watcher:
 
     def start(self, missing: list[Run], there: int) -> None:
         """Say what is to be done."""
-        self._count(missing)
+        self._begin(missing)
         said = f"{len(missing)} runs to train" + (f", {there} are there already" if there else "")
         self.console.print(said, highlight=False)
         trained = {str(run.method) for run in missing}
@@ -52,7 +53,10 @@ class Watcher:
             said = f"Beside the methods asked for: {'; '.join(added)}"
             self.console.print(said, highlight=False, markup=False, soft_wrap=True)
 
-    def _count(self, missing: list[Run]) -> None:
+    def _begin(self, missing: list[Run]) -> None:
+        """Say what was done to the data, now that nothing is refused any more, and count the runs."""
+        for handler in logging.getLogger("steelyard").handlers:
+            handler.flush()
         self.total += len(missing)
         self.bars.update(self.task, total=self.total)
         self.bars.start()
@@ -80,4 +84,4 @@ class TrialWatcher(Watcher):
 
     def start(self, missing: list[Run], there: int) -> None:  # noqa: ARG002 - as of every listener
         """Count the runs of one round more."""
-        self._count(missing)
+        self._begin(missing)

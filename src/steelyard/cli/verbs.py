@@ -240,7 +240,7 @@ def reproduce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     """Run an experiment of a paper again and show the paper's figures beside ours."""
     from steelyard import _checks as check
     from steelyard.studies.reproduce import beside_the_paper, experiment, experiments
-    from steelyard.words import split
+    from steelyard.words import names, split
 
     if name == "list":
         rows = [(known, experiment(known).title, experiment(known).source) for known in experiments()]
@@ -254,7 +254,7 @@ def reproduce(  # noqa: PLR0913, PLR0917 - each is an option of the command
         data = str(answers.features_of(backbone, folder, device, quiet))
     results = {}
     other: dict[str, Any] = {"methods": split(methods) if methods else None, "seeds": seeds, "data": data}
-    other |= {"critical": split(critical) if critical else None}
+    other |= {"critical": names(critical) if critical else None}
     for part, wanted in asked.studies(size, **other).items():
         store = answers.trained(wanted, folder / part, workers, device, quiet)
         answers.reported(store, as_json=False)

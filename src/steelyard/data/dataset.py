@@ -13,8 +13,9 @@ from torch import Tensor
 from steelyard._checks import InputError, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from steelyard.data.columns import ColumnType
     from steelyard.data.images import ImageFiles
 
 Rows = NDArray[np.int64]  # places of samples in a data set
@@ -31,6 +32,7 @@ class Table:
         default_factory=lambda: np.empty((0, 0), dtype=object)
     )  # (N, Dc)
     categorical_names: tuple[str, ...] = ()
+    types: Mapping[str, ColumnType] = field(default_factory=dict)  # of numeric columns that came as text
 
     def __len__(self) -> int:
         return len(self.numeric)
@@ -85,8 +87,6 @@ class Dataset:
             )
         if self.multilabel:
             self._check_label_columns()
-        elif self.classes:
-            self._check_labels()
 
     def __len__(self) -> int:
         return len(self.target)
@@ -132,7 +132,7 @@ class Dataset:
         label[[self.classes.index(name) for name in names]] = range(len(names))
         target = label[self.target.numpy()]
         rows = np.flatnonzero(target >= 0)
-        return replace(
+        selected = replace(
             self,
             x=self.x[torch.from_numpy(rows)] if isinstance(self.x, Tensor) else self.x.take(rows),
             target=torch.from_numpy(target[rows]),
@@ -142,6 +142,8 @@ class Dataset:
             part=self.part[rows],
             sample=[self.sample[row] for row in rows.tolist()],
         )
+        selected.check_classes()
+        return selected
 
     def _check_label_columns(self) -> None:
         if self.target.shape[1] != len(self.classes) or len(set(self.classes)) != len(self.classes):
@@ -152,9 +154,16 @@ class Dataset:
         if not torch.isin(self.target, torch.tensor([0, 1])).all():
             raise InputError(f"{self.name}: expected labels of 0 and 1, got other values.")
 
-    def _check_labels(self) -> None:
+    def check_classes(self) -> None:
+        """Require what training needs: two classes, each in every part that the source gives.
+
+        Raises:
+            InputError: if a class is missing. Data that a trained model is given may lack one.
+        """
+        if self.multilabel or not self.classes:
+            return
         present = self.counts() > 0
-        if len(self.classes) < 2 or present.sum() < 2:
+        if present.sum() < 2:
             only = [name for name, here in zip(self.classes, present, strict=True) if here]
             raise InputError(
                 f"{self.name}: expected at least two classes, got only {', '.join(only) or 'none'}."

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from steelyard._checks import InputError, one_of
 from steelyard.data.colour import COLOURS
+from steelyard.data.columns import NUMBER, TEXT, ColumnType, Schema
 from steelyard.data.dataset import Dataset, Rows, Table
 from steelyard.data.images import ImageFiles
 from steelyard.data.labels import missing
@@ -40,6 +41,11 @@ class Encoding(ABC):
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """Of one model input: (C, H, W) or (D,)."""
+
+    @property
+    def schema(self) -> Schema:
+        """How to read other data so that it means what the training data meant."""
+        return Schema(self.classes)
 
     @property
     def image_size(self) -> tuple[int, int] | None:
@@ -103,7 +109,10 @@ class Encoding(ABC):
             )
         return TableEncoding(
             **common,
-            numbers=tuple(NumberColumn(**column) for column in fields["numbers"]),
+            numbers=tuple(
+                NumberColumn(**column | {"type": ColumnType(**column["type"])})
+                for column in fields["numbers"]
+            ),
             texts=tuple(TextColumn(c["name"], tuple(c["categories"])) for c in fields["texts"]),
         )
 
@@ -170,6 +179,7 @@ class NumberColumn:
     mean: float
     std: float
     flagged: bool
+    type: ColumnType = NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +202,13 @@ class TableEncoding(Encoding):
         """(D,), D the encoded columns."""
         flags = sum(column.flagged for column in self.numbers)
         return (len(self.numbers) + flags + sum(len(column.categories) for column in self.texts),)
+
+    @property
+    def schema(self) -> Schema:
+        """Classes, and the type of every column."""
+        columns = {column.name: column.type for column in self.numbers}
+        categories = {column.name: column.categories for column in self.texts}
+        return Schema(self.classes, columns | dict.fromkeys(categories, TEXT), categories)
 
     def check(self, dataset: Dataset) -> None:
         """Require the columns of the training data; further ones are ignored."""
@@ -263,7 +280,8 @@ def fit_encoding(dataset: Dataset, rows: Rows, colour: str | None = None) -> Enc
         if colour is not None:
             raise InputError("colour changes images, the data is a table; leave it out.")
         table = dataset.x.take(rows)
-        numbers = map(_number_column, table.numeric_names, table.numeric.T)
+        kinds = (table.types.get(name, NUMBER) for name in table.numeric_names)
+        numbers = map(_number_column, table.numeric_names, table.numeric.T, kinds)
         texts = map(_text_column, table.categorical_names, table.categorical.T)
         return TableEncoding(**common, numbers=tuple(numbers), texts=tuple(texts))
     mean, std = _mean_and_std(dataset.x, rows, colour)
@@ -308,12 +326,12 @@ def _in_colour(x: Tensor | ImageFiles, colour: str | None) -> Tensor | ImageFile
     return replace(x, change=change) if isinstance(x, ImageFiles) else change(x)
 
 
-def _number_column(name: str, values: NDArray[np.float64]) -> NumberColumn:
+def _number_column(name: str, values: NDArray[np.float64], of_type: ColumnType) -> NumberColumn:
     gaps = np.isnan(values)
     fill = 0.0 if gaps.all() else float(np.median(values[~gaps]))
     filled = np.where(gaps, fill, values)
     std = float(filled.std()) if np.ptp(filled) > 0 else 1.0  # of a constant, rounding would leave 1e-17
-    return NumberColumn(name, fill, float(filled.mean()), std, bool(gaps.any()))
+    return NumberColumn(name, fill, float(filled.mean()), std, bool(gaps.any()), of_type)
 
 
 def _text_column(name: str, values: NDArray[np.object_]) -> TextColumn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from steelyard._checks import InputError, one_of
 from steelyard.data import tables
 from steelyard.data.dataset import Dataset
+from steelyard.data.identifiers import repeated
 from steelyard.data.images import Form, ImageFiles, form, in_threads
 from steelyard.data.labels import group_numbers
 from steelyard.data.layout import File, labelled, unlabelled
@@ -64,7 +66,7 @@ def read_folder(
         group=_groups(folder, files, group, metadata),
         part=np.array([file.part for file in files], dtype="<U5"),
         sample=sample,
-        notes=(*found.said(), *notes),
+        notes=(*found.said(), *notes, *(_offered(folder) if with_labels and group is None else ())),
     )
 
 
@@ -169,7 +171,7 @@ def _groups(folder: Path, files: list[File], group: str | None, metadata: Path |
         if metadata is not None:
             raise InputError(f"{metadata}: metadata tells the groups; add --group COLUMN.")
         return None
-    beside = [place / f"metadata{suffix}" for place in (folder, folder.parent) for suffix in tables.SUFFIXES]
+    beside = _beside(folder)
     path = metadata or next((path for path in beside if path.exists()), None)
     if path is None or not path.exists():
         raise InputError(
@@ -180,6 +182,24 @@ def _groups(folder: Path, files: list[File], group: str | None, metadata: Path |
     one_of("group column", group, columns)
     found = _looked_up(folder, files, path, columns.pop(group), columns)
     return group_numbers(found, f"{path}, column {group}")
+
+
+def _beside(folder: Path) -> list[Path]:
+    """Where metadata of ``folder`` may lie."""
+    return [place / f"metadata{suffix}" for place in (folder, folder.parent) for suffix in tables.SUFFIXES]
+
+
+def _offered(folder: Path) -> list[str]:
+    """Notes on columns of the metadata that tell whose the images are; none of what cannot be read."""
+    path = next((path for path in _beside(folder) if path.exists()), None)
+    try:
+        columns = tables.read_columns(path) if path else {}
+    except InputError:
+        return []
+    return [
+        f"{path}, column {name}: {why}; --group {quote(name)} keeps its images on one side of every split"
+        for name, why in repeated(columns).items()
+    ]
 
 
 def _looked_up(

@@ -17,7 +17,7 @@ from steelyard.data import tables
 from steelyard.data.dataset import Dataset
 from steelyard.data.folders import images_of
 from steelyard.data.images import SUFFIXES
-from steelyard.data.labels import class_numbers, group_numbers, part_names
+from steelyard.data.labels import class_numbers, group_numbers, numbers_of_texts, part_names
 from steelyard.data.layout import File
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def read_list(
     skip_unreadable: bool = False,
     memory_limit: int,
     labelled: bool = True,
+    encoding: str | None = None,
 ) -> Dataset | None:
     """The images that a column of ``table`` names, decoded as those of folders are; None if none does.
 
@@ -51,7 +52,7 @@ def read_list(
     Raises:
         InputError: if an image is named twice, is not there or is unreadable, or a column is not as above.
     """
-    columns = tables.read_columns(table) if _may_list_images(table) else {}
+    columns = tables.read_columns(table, encoding) if _may_list_images(table) else {}
     paths = _column_of_paths(table, columns, besides=(target, group, "split"))
     if paths is None:
         return None
@@ -149,7 +150,7 @@ def _targets(
     """Class numbers (N,) or labels (N, L), their names, and the columns that are left."""
     if target is not None and (target in columns or "," not in target):
         one_of("target column", target, columns)
-        numbers, classes = class_numbers(columns[target], f"{table}, column {target}")
+        numbers, classes = class_numbers(numbers_of_texts(columns[target]), f"{table}, column {target}")
         return numbers, classes, [name for name in columns if name != target]
     labels = {name: _labels(values) for name, values in columns.items()}
     if target is None:
@@ -169,7 +170,7 @@ def _targets(
 
 def _labels(values: Values) -> NDArray[np.int64] | None:
     """(N,) of 0 and 1, or None if there are other values."""
-    different, place = np.unique(values.astype(str), return_inverse=True)
+    different, place = np.unique(numbers_of_texts(values).astype(str), return_inverse=True)
     if not set(different.tolist()) <= set(_LABELS):
         return None
     return np.array([_LABELS[value] for value in different.tolist()])[place]

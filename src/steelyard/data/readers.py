@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +17,16 @@ from steelyard.data.lists import read_list
 from steelyard.data.tables import read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from steelyard.data.columns import Schema
     from steelyard.data.dataset import Dataset
 
 _FILES = (*tables.SUFFIXES, ".npz")
+_log = logging.getLogger("steelyard")
 
 
-def read(
+def read(  # noqa: PLR0913 - each is an option of the commands
     source: str,
     *,
     target: str | None = None,
@@ -30,6 +36,9 @@ def read(
     skip_unreadable: bool = False,
     memory_limit: int = 2 * 2**30,
     labelled: bool = True,
+    schema: Schema | None = None,
+    encoding: str | None = None,
+    keep: Sequence[str] = (),
 ) -> Dataset:
     """The data set at ``source``: a built-in name, a folder of images, a table or an ``.npz``.
 
@@ -48,6 +57,12 @@ def read(
         skip_unreadable: leave out images that cannot be read, and say so, instead of refusing all.
         memory_limit: bytes; images of a folder or a list that take more are decoded batch by batch.
         labelled: False reads data to predict: no classes are expected, no column is dropped, targets are -1.
+        schema: of a trained model; columns and classes are read as its training read them, and one class
+            is enough.
+        encoding: of a ``.csv``, by Python's names; default is told by its bytes.
+        keep: columns of a table that are features though they look like identifiers.
+
+    What was done to the data stands in the ``notes`` of the result, and is logged (level INFO).
 
     Raises:
         InputError: if the source is not there or not as described above; names the place and the mend.
@@ -56,7 +71,55 @@ def read(
     >>> digits.x.shape, len(digits.classes)
     (torch.Size([1797, 1, 8, 8]), 10)
     """
+    dataset = _read(
+        source,
+        target=target,
+        group=group,
+        metadata=metadata,
+        image_size=image_size,
+        skip_unreadable=skip_unreadable,
+        memory_limit=memory_limit,
+        labelled=labelled,
+        schema=schema,
+        encoding=encoding,
+        keep=keep,
+    )
+    if schema is None:
+        dataset.check_classes()
+    elif labelled and not dataset.multilabel:
+        dataset = replace(dataset, notes=(*dataset.notes, *_lacking(dataset, schema)))
+    for note in dataset.notes:
+        _log.info(note)
+    return dataset
+
+
+def _lacking(dataset: Dataset, schema: Schema) -> list[str]:
+    """A note on the classes of a model of which there is no sample."""
+    there = {name for name, number in zip(dataset.classes, dataset.counts(), strict=True) if number}
+    absent = [name for name in schema.classes if name not in there]
+    return [f"no sample of {', '.join(map(repr, absent))}: figures that need one are NaN"] if absent else []
+
+
+def _read(  # noqa: PLR0913 - see read
+    source: str,
+    *,
+    target: str | None,
+    group: str | None,
+    metadata: str | Path | None,
+    image_size: int | tuple[int, int] | None,
+    skip_unreadable: bool,
+    memory_limit: int,
+    labelled: bool,
+    schema: Schema | None,
+    encoding: str | None,
+    keep: Sequence[str],
+) -> Dataset:
+    """The data set at ``source``, by the reader that it needs."""
     path = Path(source).expanduser()
+    if path.suffix.lower() != ".csv":
+        _only_for_others(source, encoding=encoding)
+    if path.suffix.lower() not in tables.SUFFIXES:
+        _only_for_others(source, keep=keep or None)
     how: dict[str, Any] = {
         "image_size": image_size,
         "skip_unreadable": skip_unreadable,
@@ -77,11 +140,14 @@ def read(
     if path.suffix.lower() == ".npz":
         _only_for_others(f"{path} (its classes are the array y)", target=target, image_size=image_size)
         return read_arrays(path, group=group, labelled=labelled)
-    listed = read_list(path, target=target, group=group, labelled=labelled, **how)
+    listed = read_list(path, target=target, group=group, labelled=labelled, encoding=encoding, **how)
     if listed is not None:
+        _only_for_others(f"{path} (it names images)", keep=keep or None)
         return listed
     _only_for_others(f"{path} (it names no images)", image_size=image_size)
-    return read_table(path, target=target, group=group, labelled=labelled)
+    return read_table(
+        path, target=target, group=group, labelled=labelled, schema=schema, encoding=encoding, keep=keep
+    )
 
 
 def _check_file(source: str, path: Path) -> None:

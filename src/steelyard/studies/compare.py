@@ -64,7 +64,9 @@ def compare(
     where = running.pick_device(device)
     dataset = read_once(asked.data.model_dump_json())
     check_runs(asked, dataset)
-    store = Store.create(folder, asked)
+    critical = running.critical_classes(asked, dataset)
+    named = {"critical": tuple(dataset.classes[c] for c in critical)}  # as the data calls them
+    store = Store.create(folder, asked.model_copy(update=named))
     with store.locked():
         store.write_facts(study_facts(store.study, dataset, command, where))
         store.write_names(dataset.sample)

@@ -60,12 +60,38 @@ def _share(value: float) -> float:
     return value
 
 
+def _names(values: Any) -> Any:
+    """``values``, unless YAML has made something else of a name than text."""
+    given = values if isinstance(values, list | tuple) else [values]
+    if values is given and all(isinstance(value, str) for value in given):
+        return values
+    truth = {True: "yes", False: "no"}
+    meant = [truth[value] if isinstance(value, bool) else str(value) for value in given]
+    read = (
+        " (YAML reads yes, no, on and off as true and false)"
+        if any(v is True or v is False for v in given)
+        else ""
+    )
+    raise ValueError(f"must be a list of names, each in quotes, as in {meant}{read}, got {values!r}")
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
 class Data(Frozen):
     """Which samples, and how they are divided."""
 
     source: str = Field(description="a built-in name, a folder of images, .csv, .parquet or .npz")
     target: str | None = Field(None, description="column that holds the class (.csv, .parquet)")
     group: str | None = Field(None, description="column whose equal values (patient, lesion) stay together")
+    encoding: str | None = Field(
+        None, description="of a .csv: utf-8, utf-16, cp1252, ... (default: told by its bytes)"
+    )
+    keep: Names = Field(
+        (),
+        description="columns that are features though they look like identifiers; "
+        "best or last: the epoch whose weights are kept (default: last)",
+    )
     metadata: str | None = Field(None, description="table that gives each image its group")
     image_size: int | tuple[int, int] | None = Field(
         None, description="pixels: 64, or height x width as 48x64"
@@ -73,7 +99,7 @@ class Data(Frozen):
     colour: Literal["shades-of-grey"] | None = Field(
         None, description="colour constancy of images: shades-of-grey takes the colour of the light out"
     )
-    classes: tuple[str, ...] = Field((), description="use only these classes")
+    classes: Names = Field((), description="use only these classes")
     imbalance: AWord | None = Field(
         None,
         description="make it imbalanced: step, longtail, powers, counts, ratio, halved, as in step(ratio=50)",
@@ -112,7 +138,7 @@ class Study(Frozen):
     ensemble: Annotated[int, Field(ge=2)] | None = Field(
         None, description="models per seed and fold, each with a validation part of its own; logits averaged"
     )
-    critical: tuple[str, ...] = Field((), description="the classes that must not be missed")
+    critical: Names = Field((), description="the classes that must not be missed")
     at_tpr: Annotated[float, Field(gt=0), AfterValidator(_share)] = Field(
         0.95, description="sensitivity asked for, for --critical"
     )

@@ -22,7 +22,7 @@ from steelyard.studies.run import pick_device
 from steelyard.studies.store import Store, StoredRun, write_rows
 from steelyard.training import predict
 from steelyard.uncertainty import stochastic_logits
-from steelyard.words import Word
+from steelyard.words import Word, rejoined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +81,8 @@ def write_predictions(
         "predicted": _named(predictions, classes),
         **{f"p[{name}]": _rounded(predictions.probability[:, c]) for c, name in enumerate(classes)},
     }
-    names = [check.one_of("class", name, classes) for name in point.critical or store.study.critical]
+    named = rejoined(point.critical or store.study.critical, classes)
+    names = [check.one_of("class", name, classes) for name in named]
     kept = None
     if names:
         numbers = [classes.index(name) for name in names]
@@ -132,7 +133,7 @@ def read_like(
 ) -> Dataset:
     """``data``, read as the training data of ``stored`` was, but for its groups.
 
-    Images come to the size that they had there.
+    Columns and classes mean what they meant there, and images come to the size that they had.
     """
     asked = Store(stored.folder.parents[1]).study
     is_table = Path(data).suffix.lower() in (".csv", ".parquet")
@@ -144,6 +145,8 @@ def read_like(
         image_size=_encoding(stored).image_size if Path(data).is_dir() or is_table else None,
         skip_unreadable=skip_unreadable,
         labelled=labelled,
+        schema=_encoding(stored).schema,
+        encoding=asked.data.encoding if is_table else None,
     )
 
 

@@ -29,6 +29,7 @@ from steelyard.training import (
     rehearse,
 )
 from steelyard.training.checkpoint import Progress
+from steelyard.words import rejoined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,8 +56,10 @@ def load(data: Data) -> Dataset:
         metadata=data.metadata,
         image_size=data.image_size,
         skip_unreadable=data.skip_unreadable,
+        encoding=data.encoding,
+        keep=data.keep,
     )
-    return dataset.select_classes(data.classes) if data.classes else dataset
+    return dataset.select_classes(rejoined(data.classes, dataset.classes)) if data.classes else dataset
 
 
 def split_of(study: Study, dataset: Dataset, run: Run) -> Split:
@@ -98,7 +101,8 @@ def critical_classes(study: Study, dataset: Dataset) -> list[int]:
             "critical classes are for data with one class per sample; leave --critical out. "
             "The page shows every label by itself."
         )
-    names = [check.one_of("class", name, dataset.classes) for name in study.critical]
+    named = rejoined(study.critical, dataset.classes)
+    names = [check.one_of("class", name, dataset.classes) for name in named]
     if len(names) == len(dataset.classes):
         raise check.InputError("every class is critical; leave at least one out of --critical.")
     return [dataset.classes.index(name) for name in names]
