@@ -99,10 +99,7 @@ class Encoding(ABC):
         try:
             return Encoding._restored(json.loads(text))
         except (KeyError, TypeError):
-            raise InputError(
-                "the model was kept by another version of steelyard, which described its data otherwise; "
-                "train it again."
-            ) from None
+            raise InputError("the model is of another version of steelyard; train it again.") from None
 
     @staticmethod
     def _restored(fields: dict[str, Any]) -> Encoding:
