@@ -100,7 +100,7 @@ def test_a_table_is_audited_without_its_data_too(steelyard: Run, tmp_path: Path)
 def test_a_table_of_numbers_alone_is_audited(steelyard: Run, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     target = generator.random(400) < 0.3
-    rows = np.c_[generator.normal(2 * target), generator.normal(size=400), target]
+    rows = np.c_[generator.normal(2 * target), generator.normal(size=400), target].round(4)
     source = tmp_path / "numbers.csv"
     np.savetxt(
         source, rows, delimiter=",", header="amount,age,label", comments="", fmt=["%.4f", "%.4f", "%d"]

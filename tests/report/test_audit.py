@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -149,9 +150,9 @@ def test_cleanlab_takes_the_csv(store: Store) -> None:
     assert {"is_label_issue", "label_quality", "given_label", "predicted_label"} == set(theirs) <= set(issues)
     assert [issues[name].dtype.kind for name in theirs] == [theirs[name].dtype.kind for name in theirs]
     learner = CleanLearning(LogisticRegression(), verbose=False)
-    learner.fit(np.eye(3)[GIVEN], GIVEN, label_issues=issues.reset_index(drop=True))
+    learner.fit(np.eye(3)[GIVEN[:10]], GIVEN[:10], label_issues=issues.reset_index(drop=True))
     assert np.flatnonzero(learner.get_label_issues()["is_label_issue"]).tolist() == WRONG
-    assert learner.get_label_issues()["given_label"].tolist() == GIVEN.tolist()
+    assert learner.get_label_issues()["given_label"].tolist() == GIVEN[:10].tolist()
 
 
 def test_the_page_shows_the_suspects_and_needs_nothing_else(store: Store) -> None:
@@ -194,7 +195,7 @@ def test_a_class_that_is_not_known_is_not_judged(tmp_path: Path) -> None:
     rows = pd.read_csv(store.folder / "audit.csv")
     assert (rows["is_judged"] == (rows["given_label"] != 1)).all()
     assert not rows.loc[rows["given_label"] == 1, "is_label_issue"].any()
-    console = Console(width=100, record=True, quiet=True)
+    console = Console(width=100, record=True, file=io.StringIO())
     console.print(report.audit_table(found, rows=10))
     page = (store.folder / "audit.html").read_text(encoding="utf-8")
     for text in (page, " ".join(console.export_text().split())):
