@@ -173,7 +173,7 @@ def test_a_model_of_images_takes_new_ones_of_any_size(steelyard: Run, tmp_path: 
     for path in photos.glob("*/*.png"):
         path.unlink()  # what is left is grey, and larger
     (photos / "dark" / "bad.png").write_bytes(b"no image")
-    for verb, further in (("evaluate", ("--json",)), ("predict", ("--out", table))):
+    for verb, further in (("evaluate", ("--json", "--anyway")), ("predict", ("--out", table))):
         code, _, said = steelyard(verb, model, photos, *further)
         assert (code, "bad.png" in said, "--skip-unreadable" in said) == (2, True, True)
         assert steelyard(verb, model, photos, *further, "--skip-unreadable")[0] == 0

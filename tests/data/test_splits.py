@@ -225,7 +225,7 @@ def test_imbalance_spares_the_test_part_and_comes_before_validation() -> None:
         ),
         ([0, 1, 0, 1], None, {"fold": 1}, "fold 1 needs folds"),
         ([0, 1, 0, 1], None, {"val_fraction": 1}, "val_fraction must lie between 0 and 0.9"),
-        ([0, 1, 0, 1], None, {"test_fraction": 0}, "test_fraction must lie between 0.01 and 0.9"),
+        ([0, 1, 0, 1], None, {"test_fraction": 0.001}, "test_fraction must lie between 0.01 and 0.9"),
     ],
 )
 def test_impossible_splits_are_refused(

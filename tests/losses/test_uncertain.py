@@ -69,8 +69,8 @@ def test_training_is_plain_softmax_first() -> None:
         objective.start_epoch(epoch, EPOCHS)
         objective.observe(model, iter(()))  # is not iterated over
         logits = model(X)
-        plain = nn.functional.cross_entropy(logits, TARGET)
-        assert torch.equal(objective(logits, TARGET, INDEX), plain)
+        plain = nn.functional.cross_entropy(logits, TARGET, reduction="none")
+        assert torch.equal(objective.terms(logits, TARGET, INDEX).loss, plain)
         assert all(math.isnan(one.value) for one in objective.values_to_log().values())
 
 

@@ -224,7 +224,9 @@ def test_named_parts_are_not_scored_together(place: Path, trained: Store, tmp_pa
     assert not any("alone" in note for note in only.notes)
 
 
-def test_samples_that_were_trained_on_are_refused(place: Path, trained: Store, tmp_path: Path) -> None:
+def test_samples_that_were_trained_on_are_left_out_and_the_training_data_is_refused(
+    place: Path, trained: Store, tmp_path: Path
+) -> None:
     stored, old = trained.runs()[0], dict(np.load(place / "old.npz"))
     test = stored.predictions("test").index
     seen = np.setdiff1d(np.arange(len(old["y"])), test)
@@ -232,10 +234,16 @@ def test_samples_that_were_trained_on_are_refused(place: Path, trained: Store, t
     mixed = {name: np.concatenate([new[name], old[name][seen[:5]]]) for name in ("X", "y")}
     np.savez(tmp_path / "mixed.npz", **mixed)
     given = NewData(source=str(tmp_path / "mixed.npz"))
-    with pytest.raises(InputError, match=rf"^5 of {len(mixed['y'])} samples are those of training"):
-        judge(stored.folder, given, device="cpu")
-    with pytest.raises(InputError, match=rf"^5 of {len(mixed['y'])} samples are those of training"):
-        judge_study(trained, given, tmp_path / "out", device="cpu", command="")
+    without = judge(stored.folder, given, device="cpu")
+    assert any(note.startswith(f"5 of {len(mixed['y'])} samples are those of") for note in without.notes)
+    unmixed = judge(stored.folder, NewData(source=str(place / "new.npz")), device="cpu")
+    np.testing.assert_allclose(without.predictions.logits, unmixed.predictions.logits, rtol=1e-4)
+    whole = NewData(source=str(place / "old.npz"))
+    refused = rf"^\d+ of {len(old['y'])} samples are those of training or validation"
+    with pytest.raises(InputError, match=refused):
+        judge(stored.folder, whole, device="cpu")
+    with pytest.raises(InputError, match=refused):
+        judge_study(trained, whole, tmp_path / "out", device="cpu", command="")
     assert not (tmp_path / "out").exists()
     anyway = judge(stored.folder, replace(given, anyway=True), device="cpu")
     assert any("5 of" in note and "does better" in note for note in anyway.notes)
@@ -268,8 +276,11 @@ def test_images_are_known_by_their_files(tmp_path: Path) -> None:
         found.predictions.logits, store.runs()[0].predictions("test").logits, rtol=1e-4
     )
     shutil.copy(photos / "train" / "dark" / "3.png", only / "test" / "dark" / "new_name.png")
-    with pytest.raises(InputError, match=r"^1 of 13 samples are those of training or validation"):
-        judge(model, NewData(source=str(only)), device="cpu")
+    again = judge(model, NewData(source=str(only)), device="cpu")  # the known one is left out
+    np.testing.assert_allclose(again.predictions.logits, found.predictions.logits, rtol=1e-4)
+    assert any(note.startswith("1 of 13 samples are those of training") for note in again.notes)
+    with pytest.raises(InputError, match=r"^\d+ of 44 samples are those of training or validation"):
+        judge(model, NewData(source=str(photos), part="all"), device="cpu")
     judged, dataset = judge_study(
         store, NewData(source=str(only), anyway=True), tmp_path / "out", device="cpu", command=""
     )

@@ -96,7 +96,13 @@ class Encoding(ABC):
     @staticmethod
     def from_json(text: str) -> Encoding:
         """The encoding that :meth:`to_json` wrote; executes no code."""
-        fields: dict[str, Any] = json.loads(text)
+        try:
+            return Encoding._restored(json.loads(text))
+        except (KeyError, TypeError):
+            raise InputError("the model is of another version of steelyard; train it again.") from None
+
+    @staticmethod
+    def _restored(fields: dict[str, Any]) -> Encoding:
         kind = fields.pop("kind")
         common: dict[str, Any] = {
             "classes": tuple(fields.pop("classes")),

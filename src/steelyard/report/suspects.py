@@ -187,15 +187,15 @@ def distribution(found: Audit) -> Plot:
         ax.yaxis.set_major_formatter("{x:,.0f}")
         legend(ax, len(parts))
         drawing = svg(figure, "audit")
-    centres = " and ".join(
+    centres = [
         f"{number(float(np.median(parts[name])))} for {of}"
         for name, of in _GROUPS.items()
         if len(parts.get(name, ()))
-    )
-    finding = f"The median {title.lower()} is {centres}. The upright axis is logarithmic above 1."
+    ]
+    finding = f"The median {title.lower()} is {joined(centres)}. The upright axis is logarithmic above 1."
     low, high = edges[:-1].tolist(), edges[1:].tolist()
     rows = list(zip(low, high, *(one.tolist() for one in heights.values()), strict=True))
-    return Plot("audit", f"{title} of the samples", finding, drawing, ("from", "to", *heights), rows)
+    return Plot("audit", title, finding, drawing, ("from", "to", *heights), rows)
 
 
 def _tile(found: Audit, one: Suspect) -> Tile:

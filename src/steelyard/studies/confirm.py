@@ -14,7 +14,7 @@ from steelyard._files import write_text
 from steelyard.studies.config import Data
 from steelyard.studies.decisions import Scores, choose
 from steelyard.studies.evaluate import evaluate, in_use, measures
-from steelyard.studies.newdata import check_unseen, read_new
+from steelyard.studies.newdata import read_new, unseen
 from steelyard.studies.outcomes import (
     changed,
     changes,
@@ -90,17 +90,17 @@ def judge(model: Path, new: NewData, how: str | None = None, *, device: str) -> 
         InputError: if there is no such model, the samples do not fit it, or it was trained on them.
     """
     stored, store = open_run(model)
-    restored, samples = restore(stored, device), read_new(stored, store, new)
-    notes = check_unseen([stored], store, samples, restored.encoding, new)
+    restored = restore(stored, device)
+    samples = unseen([stored], store, read_new(stored, store, new), restored.encoding, new)
     batches = restored.batches(samples.dataset, samples.rows, restored.encoding.target)
     predictions = changed(stored, restored.predictions(batches), how)
-    critical, thresholds = store.facts()["critical"], None
+    critical, thresholds, notes = store.facts()["critical"], None, list(samples.notes)
     if critical and kept_scores(store, stored, critical, how) is not None:
         thresholds = kept_thresholds(store, stored, critical, how=how)
     elif critical:
         notes.append("no threshold: the run has no held-out samples that could choose one")
     name = f"{stored.run.method} + {how}" if how else str(stored.run.method)
-    said = (*samples.notes, *notes, *_absent(predictions, store.facts()["classes"]))
+    said = (*notes, *_absent(predictions, store.facts()["classes"]))
     dataset = samples.dataset
     return Judged(stored, store, name, dataset.name, predictions, dataset.group, thresholds, said)
 
@@ -124,8 +124,8 @@ def judge_study(store: Store, new: NewData, out: Path, *, device: str, command: 
         raise check.InputError(
             f"{store.folder} holds no finished comparison; run it again, it goes on where it stood."
         )
-    encoding, samples = restore(runs[0], "cpu").encoding, read_new(runs[0], store, new)
-    notes = check_unseen(runs, store, samples, encoding, new)
+    encoding = restore(runs[0], "cpu").encoding
+    samples = unseen(runs, store, read_new(runs[0], store, new), encoding, new)
     target = Store.create(out, _confirming(store, new, samples))
     with target.locked():
         for stored in store.runs():
@@ -134,7 +134,7 @@ def judge_study(store: Store, new: NewData, out: Path, *, device: str, command: 
         for stored, thresholds in _thresholds(store):
             write_text(target.run_folder(stored.run) / "thresholds.json", json.dumps(thresholds))
         predictions = next(one.predictions("test") for one in target.runs() if one.failure is None)
-        target.write_facts(_facts(store, samples, predictions, notes, command))
+        target.write_facts(_facts(store, samples, predictions, command))
         target.write_names(samples.dataset.sample)
         if samples.dataset.group is not None:
             target.write_groups(samples.dataset.group)
@@ -211,9 +211,7 @@ def _thresholds(store: Store) -> Iterator[tuple[StoredRun, dict[str, Any]]]:
         yield stored, {name: asdict(one) for name, one in found.items() if one is not None}
 
 
-def _facts(
-    store: Store, samples: Samples, predictions: Predictions, notes: Sequence[str], command: str
-) -> dict[str, Any]:
+def _facts(store: Store, samples: Samples, predictions: Predictions, command: str) -> dict[str, Any]:
     """What the page says: of the study what holds on, of the samples what is new."""
     old, dataset = store.facts(), samples.dataset
     counts = _counts(predictions, len(old["classes"]))
@@ -224,7 +222,7 @@ def _facts(
     )
     found = old | {
         "name": f"{dataset.name}, new data for the study of {old['name']}",
-        "notes": [about, *samples.notes, *notes, *_absent(predictions, old["classes"])],
+        "notes": [about, *samples.notes, *_absent(predictions, old["classes"])],
         "grouped": samples.grouped,
         "counts": old["counts"] | {"all": counts, "test": counts},
         "command": command,

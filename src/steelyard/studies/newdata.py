@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from steelyard.data import Dataset, Encoding
     from steelyard.data.dataset import Rows
     from steelyard.studies.store import Store, StoredRun
+
+MOSTLY = 0.5  # of what the models saw: data that holds more of it is the training data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,17 +105,19 @@ def _of_part(dataset: Dataset, part: str | None) -> tuple[Rows, list[str]]:
     return rows, [note] if left and part is None else []
 
 
-def check_unseen(
+def unseen(
     runs: Sequence[StoredRun], store: Store, samples: Samples, encoding: Encoding, new: NewData
-) -> list[str]:
-    """Require that no model of ``runs`` was trained or validated on ``samples``; notes on what is known.
+) -> Samples:
+    """``samples`` without those that a model of ``runs`` was trained or validated on, known by their content.
 
     Raises:
-        InputError: if one was, unless ``new`` asks for it.
+        InputError: if these are the training data: nothing else is there, or more than half of what the
+            models saw; unless ``new`` asks for all.
     """
     known = store.hashes()
     if known is None:
-        return ["whether the models were trained on these samples is not known: the study keeps no hashes"]
+        unknown = "whether the models were trained on these samples is not known: the study keeps no hashes"
+        return replace(samples, notes=(*samples.notes, unknown))
     columns = None
     if isinstance(encoding, TableEncoding):
         columns = [*(one.name for one in encoding.numbers), *(one.name for one in encoding.texts)]
@@ -121,15 +125,18 @@ def check_unseen(
     seen = np.any([stored.seen() for stored in runs], axis=0)
     trained_on = np.isin(here, known[seen])
     held_out = np.isin(here, known[~seen]) & ~trained_on
-    notes = []
+    notes = list(samples.notes)
     if held_out.any():
         notes.append(
             f"{held_out.sum()} of {len(here)} samples are of the study's own data, held out from training; "
             "if they have tested these models before, this is no new evidence"
         )
     if not trained_on.any():
-        return notes
+        return replace(samples, notes=tuple(notes))
     what = f"{trained_on.sum()} of {len(here)} samples are those of training or validation, by their content"
-    if not new.anyway:
+    if new.anyway:
+        return replace(samples, notes=(*notes, f"{what}: on these a model does better than on new ones"))
+    if trained_on.all() or np.isin(known[seen], here).mean() > MOSTLY:
         raise check.InputError(f"{what}; give samples that are new, or --anyway to judge on these as well.")
-    return [*notes, f"{what}: on these a model does better than on new ones"]
+    notes.append(f"{what}: they are left out; --anyway judges on them as well")
+    return replace(samples, rows=samples.rows[~trained_on], notes=tuple(notes))
