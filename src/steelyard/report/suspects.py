@@ -26,6 +26,7 @@ COLUMNS = (
 _BINS = 40
 _PAIRS = 3  # of classes that the answer names
 _UNKNOWN = 3  # likewise, of those that are not judged
+_COLOURS = {"others": MUTED, "not judged": Look(1).colour, "suspected": ACCENT}
 _GROUPS = {"suspected": "suspected samples", "others": "the others", "not judged": "those not judged"}
 _FIGURES = {
     "probability": "Mean probability of the given class",
@@ -173,16 +174,15 @@ def distribution(found: Audit) -> Plot:
     value = np.array([ranked_value(found, one) for one in found.ranking])
     issue, judged = (np.array([getattr(one, key) for one in found.ranking]) for key in ("issue", "judged"))
     edges = np.histogram_bin_edges(value, _BINS)
-    parts = {"others": value[judged & ~issue], "suspected": value[issue]}
-    if not judged.all():
-        parts["not judged"] = value[~judged]
+    parts = {"others": value[judged & ~issue], "not judged": value[~judged], "suspected": value[issue]}
+    if judged.all():
+        del parts["not judged"]
     heights = {name: np.histogram(part, edges)[0] for name, part in parts.items()}
     title = _FIGURES[found.by]
     with axes(3.2) as (figure, ax):
-        for name, colour in zip(parts, (MUTED, ACCENT, Look(1).colour), strict=False):
-            ax.hist(
-                parts[name], edges.tolist(), color=colour, alpha=0.75, label=f"{name} ({len(parts[name]):,})"
-            )
+        for name, part in parts.items():
+            label = f"{name} ({len(part):,})"
+            ax.hist(part, edges.tolist(), color=_COLOURS[name], alpha=0.75, label=label)
         ax.set(xlabel=title, ylabel="Training samples", yscale="symlog", ylim=(0, None))
         ax.yaxis.set_major_formatter("{x:,.0f}")
         legend(ax, len(parts))
